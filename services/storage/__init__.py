@@ -1,1 +1,22 @@
+"""Postgres: the ledger of effects. Only this package imports psycopg."""
 
+from services.storage.batches import BatchBoard, FinishedBatch, WorkerSign
+from services.storage.database import Database
+from services.storage.dead_letters import DeadLetter, DeadLetterStore, dead_letter_id, utc_from_ms
+from services.storage.migrate import SPINE_MIGRATIONS, migrate
+from services.storage.results import ResultStore, StoredResult
+
+__all__ = [
+    "SPINE_MIGRATIONS",
+    "BatchBoard",
+    "Database",
+    "DeadLetter",
+    "DeadLetterStore",
+    "FinishedBatch",
+    "ResultStore",
+    "StoredResult",
+    "WorkerSign",
+    "dead_letter_id",
+    "migrate",
+    "utc_from_ms",
+]
