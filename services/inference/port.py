@@ -1,0 +1,39 @@
+"""What the pipelines ask of a model server: named tensors in, named tensors out. The one seam a fault may be injected at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Answer", "Inference", "Tensor"]
+
+Tensor = npt.NDArray[np.generic] | npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Output tensors by name, and the version of the model that computed them."""
+
+    outputs: Mapping[str, Tensor]
+    version: str
+
+
+class Inference(Protocol):
+    """A model server. Thread-safe."""
+
+    def infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Answer:
+        """Run one request; the first axis of every tensor is the batch.
+
+        Raises:
+            TransientError: the server is away, full or slow; nothing is known to be wrong with the input.
+            CrashSuspected: the server's process died while this request ran.
+            PermanentError: the server refuses this input (`MODEL_ERROR`); with several items, at least one is the cause.
+            ConfigurationError: there is no such model, or it has no such tensors.
+        """
+
+    def ready(self, models: Sequence[str]) -> str | None:
+        """None when every model is loaded, else one sentence saying what is missing. Never raises."""

@@ -1,0 +1,117 @@
+"""The gRPC client of a Triton server, with its errors sorted into Tidegate's kinds.
+
+Promises: every call ends within `inference_timeout_s`; an error is classified once, here. It does not retry and it does not
+notice that a Python stub is dead before a call says so (readiness stays 200: measured 2026-11); the embedded stack's canary
+heals that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from services.errors import (
+    ConfigurationError,
+    CrashSuspected,
+    DeadLetterReason,
+    PermanentError,
+    TidegateError,
+    TransientError,
+)
+from services.inference.port import Answer, Tensor
+from services.telemetry import metrics
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+__all__ = ["TritonInference", "classify"]
+
+#: A stub that died answers INTERNAL with one of these for ever; a stub that dies *now* says the second kind.
+_STUB_DEAD = ("stub process", "is not healthy", "stub exit", "shared memory")
+#: The connection broke while the request was on its way, as against a server that could not be reached at all.
+_BROKE_UNDER_WAY = ("socket closed", "connection reset", "broken pipe", "goaway", "end of tcp stream")
+_TRANSIENT_CODES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "ABORTED"}
+
+
+class TritonInference:
+    """One channel, shared by all threads of the process (the gRPC client is thread-safe except for streams)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._address = settings.triton_grpc
+        self._timeout_s = settings.inference_timeout_s
+        self._client = triton.InferenceServerClient(
+            settings.triton_grpc,
+            keepalive_options=triton.KeepAliveOptions(
+                keepalive_time_ms=10_000, keepalive_timeout_ms=5_000, keepalive_permit_without_calls=True
+            ),
+            channel_args=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                # After a restart of the server the channel must come back in a second, not after gRPC's two minutes.
+                ("grpc.initial_reconnect_backoff_ms", 200),
+                ("grpc.min_reconnect_backoff_ms", 200),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+            ],
+        )
+
+    def infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Answer:
+        """See `Inference.infer`."""
+        started = time.perf_counter()
+        outcome = "ok"
+        try:
+            tensors = [_tensor(name, value) for name, value in inputs.items()]
+            wanted = [triton.InferRequestedOutput(name) for name in outputs]
+            result = self._client.infer(model, tensors, outputs=wanted, client_timeout=self._timeout_s)
+            found = {name: result.as_numpy(name) for name in outputs}
+            version = result.get_response().model_version
+        except InferenceServerException as error:
+            problem = classify(model, self._address, error.status() or "", error.message() or "")
+            outcome = type(problem).__name__
+            raise problem from error
+        else:
+            return Answer(found, version)
+        finally:
+            metrics.INFERENCE_SECONDS.labels(model, outcome).observe(time.perf_counter() - started)
+
+    def ready(self, models: Sequence[str]) -> str | None:
+        """See `Inference.ready`."""
+        try:
+            missing = [m for m in models if not self._client.is_model_ready(m, client_timeout=2.0)]
+        except InferenceServerException:
+            return f"Triton at {self._address} cannot be reached"
+        return f"Triton at {self._address} has not loaded: {', '.join(missing)}" if missing else None
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._client.close()
+
+
+def classify(model: str, address: str, status: str, message: str) -> TidegateError:
+    """The kind of a failed call, from gRPC's status name and the server's message. Pure, so that it is tested by table."""
+    code = status.rsplit(".", 1)[-1].upper()
+    said = message.lower()
+    where = f"Triton at {address}, model {model}: {code}"
+    if code in {"INTERNAL", "UNKNOWN"} and any(mark in said for mark in _STUB_DEAD):
+        return CrashSuspected(f"{where}: the model's process died")
+    if code == "UNAVAILABLE" and any(mark in said for mark in _BROKE_UNDER_WAY):
+        return CrashSuspected(f"{where}: the connection broke during the call")
+    # A server that is starting or reloading knows the model a moment later: the caller waits, and says that it does.
+    if code == "NOT_FOUND" or (code in {"UNAVAILABLE", "INVALID_ARGUMENT"} and "unknown model" in said):
+        return ConfigurationError(f"{where}: the model is not loaded")
+    if "unexpected inference input" in said or "unexpected inference output" in said or "inference request for sequence" in said:
+        return ConfigurationError(f"{where}: the model has other tensors than this version of Tidegate expects")
+    if code in _TRANSIENT_CODES:
+        return TransientError(f"{where}: {message[:200]}")
+    # The server's message may quote the input, and texts never reach logs: only its first line's head is kept.
+    return PermanentError(DeadLetterReason.MODEL_ERROR, f"{where}: {message.splitlines()[0][:120] if message else 'no message'}")
+
+
+def _tensor(name: str, value: Tensor) -> triton.InferInput:
+    tensor = triton.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
+    tensor.set_data_from_numpy(np.ascontiguousarray(value))
+    return tensor

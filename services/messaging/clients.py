@@ -1,0 +1,87 @@
+"""Kafka clients with the settings that the delivery guarantee needs; nothing else in the project constructs one.
+
+Every value that differs from kafka-python's default says why. Each client starts an IO thread: create it in the process that
+uses it, and close it there. Errors: constructors raise kafka-python's own, which `connection_problem` recognises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+__all__ = ["admin_client", "group_consumer", "partition_reader", "producer"]
+
+_TIMEOUT_MS = 30_000
+
+
+def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
+    """The dispatcher's consumer. Subscribing and listening is the caller's part."""
+    return KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id=client_id,
+        group_id=settings.consumer_group,
+        enable_auto_commit=False,  # the default commits what was only fetched
+        auto_offset_reset="earliest",  # the default skips everything published before the first start
+        # Eager assignors keep the position of partitions they "revoke": forgetting those in the listener lost 22 of 18,000.
+        partition_assignment_strategy=[CooperativeStickyAssignor()],
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=max(500, settings.session_timeout_ms // 5),
+        max_poll_interval_ms=300_000,
+        max_poll_records=1000,  # 500 is the default; 43,000 → 92,000 messages/s with 2,000 (measured 2026-11)
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        metrics_enabled=False,
+        allow_auto_create_topics=False,
+        request_timeout_ms=_TIMEOUT_MS,
+        reconnect_backoff_max_ms=1000,  # the default waits up to 30 s after a broker came back
+    )
+
+
+def partition_reader(settings: Settings, client_id: str) -> KafkaConsumer:
+    """A consumer without a group, for `assign` and `seek`: reads and never commits."""
+    return KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id=client_id,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=2000,
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        metrics_enabled=False,
+        allow_auto_create_topics=False,
+        request_timeout_ms=_TIMEOUT_MS,
+        reconnect_backoff_max_ms=1000,
+    )
+
+
+def producer(settings: Settings, client_id: str, *, linger_ms: int = 2) -> KafkaProducer:
+    """An idempotent producer. Its memory is unbounded while a broker is away: bound the futures you keep."""
+    return KafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,  # explicit, so that a conflicting setting raises instead of switching it off
+        linger_ms=linger_ms,
+        batch_size=131_072,
+        compression_type="zstd",
+        max_request_size=2 * 1024 * 1024,  # a dead letter carries the largest accepted value plus its headers
+        max_block_ms=5_000,
+        delivery_timeout_ms=120_000,
+        request_timeout_ms=_TIMEOUT_MS,
+        metrics_enabled=False,
+        allow_auto_create_topics=False,
+        reconnect_backoff_max_ms=1000,
+    )
+
+
+def admin_client(settings: Settings, client_id: str) -> KafkaAdminClient:
+    """For creating and describing topics."""
+    return KafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap.split(","), client_id=client_id, request_timeout_ms=_TIMEOUT_MS
+    )
