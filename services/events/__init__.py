@@ -3,7 +3,7 @@
 from services.events.codec import DEFAULT_TENANT, decode, encode
 from services.events.envelope import Envelope
 from services.events.identity import content_hash, decision_id
-from services.events.publishing import Outgoing, build, prepare
+from services.events.publishing import Outgoing, build, prepare, prepare_line
 from services.events.topics import topic_name
 from services.events.types import EventType, WireModel
 
@@ -19,5 +19,6 @@ __all__ = [
     "decode",
     "encode",
     "prepare",
+    "prepare_line",
     "topic_name",
 ]

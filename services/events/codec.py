@@ -23,12 +23,12 @@ from services.events.envelope import Envelope
 from services.events.identity import content_hash, decision_id
 from services.events.times import rfc3339
 
-__all__ = ["DEFAULT_TENANT", "content_hash", "decision_id", "decode", "encode"]
+__all__ = ["ATTRIBUTE_LIMIT", "DEFAULT_TENANT", "content_hash", "decision_id", "decode", "encode"]
 
 DEFAULT_TENANT = "default"
 
 #: Code points of one attribute. They become index keys, headers and log fields.
-_ATTRIBUTE_LIMIT = 1024
+ATTRIBUTE_LIMIT = 1024
 _STRUCTURED = "application/cloudevents"
 _JSON_TYPE = re.compile(r"(application|text)/([a-z0-9.\-]+\+)?json\s*(;.*)?", re.IGNORECASE | re.DOTALL)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -157,14 +157,14 @@ def _envelope(attributes: dict[str, Any], data: Any) -> Envelope:
 
 def _required(attributes: dict[str, Any], name: str) -> str:
     value = attributes.get(name)
-    if type(value) is str and 0 < len(value) <= _ATTRIBUTE_LIMIT:
+    if type(value) is str and 0 < len(value) <= ATTRIBUTE_LIMIT:
         return value
     _bad_attribute(name, value)
 
 
 def _optional(attributes: dict[str, Any], name: str) -> str | None:
     value = attributes.get(name)  # the JSON format allows null for an attribute that is not set
-    if value is None or (type(value) is str and 0 < len(value) <= _ATTRIBUTE_LIMIT):
+    if value is None or (type(value) is str and 0 < len(value) <= ATTRIBUTE_LIMIT):
         return value
     _bad_attribute(name, value)
 
@@ -174,7 +174,7 @@ def _bad_attribute(name: str, value: object) -> NoReturn:
         _not_cloudevent(f"{name} is missing")
     if type(value) is not str:
         _not_cloudevent(f"{name} is not a string")
-    _not_cloudevent(f"{name} is empty" if value == "" else f"{name} is longer than {_ATTRIBUTE_LIMIT} characters")
+    _not_cloudevent(f"{name} is empty" if value == "" else f"{name} is longer than {ATTRIBUTE_LIMIT} characters")
 
 
 def _check_json_type(content_type: object) -> None:
