@@ -35,5 +35,19 @@ class Inference(Protocol):
             ConfigurationError: there is no such model, or it has no such tensors.
         """
 
+    def parameters(self, model: str) -> Mapping[str, str]:
+        """The string parameters of the model's configuration, for example its label names.
+
+        Raises:
+            TransientError, ConfigurationError: as `infer`.
+        """
+
+    def probe(self, model: str) -> None:
+        """A real inference on a harmless input (an empty text, zeros), since readiness does not notice a dead process.
+
+        Raises:
+            TransientError, CrashSuspected, ConfigurationError: as `infer`; the model does not answer.
+        """
+
     def ready(self, models: Sequence[str]) -> str | None:
         """None when every model is loaded, else one sentence saying what is missing. Never raises."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
 from services.errors import (
     ConfigurationError,
@@ -78,6 +78,23 @@ class TritonInference:
         finally:
             metrics.INFERENCE_SECONDS.labels(model, outcome).observe(time.perf_counter() - started)
 
+    def parameters(self, model: str) -> Mapping[str, str]:
+        """See `Inference.parameters`."""
+        try:
+            config = self._client.get_model_config(model, client_timeout=5.0).config
+        except InferenceServerException as error:
+            raise classify(model, self._address, error.status() or "", error.message() or "") from error
+        return {key: value.string_value for key, value in config.parameters.items()}
+
+    def probe(self, model: str) -> None:
+        """See `Inference.probe`."""
+        try:
+            metadata = self._client.get_model_metadata(model, client_timeout=5.0)
+        except InferenceServerException as error:
+            raise classify(model, self._address, error.status() or "", error.message() or "") from error
+        inputs = {tensor.name: _harmless(tensor.datatype, [max(1, int(d)) for d in tensor.shape]) for tensor in metadata.inputs}
+        self.infer(model, inputs, [tensor.name for tensor in metadata.outputs])
+
     def ready(self, models: Sequence[str]) -> str | None:
         """See `Inference.ready`."""
         try:
@@ -109,6 +126,12 @@ def classify(model: str, address: str, status: str, message: str) -> TidegateErr
         return TransientError(f"{where}: {message[:200]}")
     # The server's message may quote the input, and texts never reach logs: only its first line's head is kept.
     return PermanentError(DeadLetterReason.MODEL_ERROR, f"{where}: {message.splitlines()[0][:120] if message else 'no message'}")
+
+
+def _harmless(datatype: str, shape: list[int]) -> Tensor:
+    if datatype == "BYTES":
+        return np.full(shape, b"", dtype=np.object_)
+    return np.zeros(shape, dtype=triton_to_np_dtype(datatype))
 
 
 def _tensor(name: str, value: Tensor) -> triton.InferInput:

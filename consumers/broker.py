@@ -1,0 +1,78 @@
+"""The Celery application that dispatcher and workers share. A transport, and nothing that must survive.
+
+Kafka's committed offset is the queue that counts. Valkey may lose everything at any moment, and does so in the tests.
+
+Deliberately *early* acknowledgement (`task_acks_late=False`): with the threads pool a text that kills the process takes the
+acknowledgement with it, so a late-acknowledged task comes back from the broker after its visibility timeout and kills the
+next worker, for ever. The dispatcher sends again what was lost and counts how often (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+# Read by Celery at import: SIGTERM becomes a soft shutdown, which finishes what runs and puts back what only waited.
+os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+
+from celery import Celery
+from kombu import Queue
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+__all__ = ["RUN_BATCH", "make_broker", "queue_name"]
+
+#: Name of the one task there is: run a batch of any capability.
+RUN_BATCH = "tidegate.run_batch"
+
+_SOCKET_TIMEOUT_S = 5
+
+
+def queue_name(capability: str) -> str:
+    """Each capability has a queue, so that one can be given its own workers and none starves another."""
+    return f"tidegate.{capability}"
+
+
+def make_broker(settings: Settings, capabilities: Iterable[str]) -> Celery:
+    """A configured application; it connects when it is first used."""
+    app = Celery("tidegate", broker=settings.valkey_url.get_secret_value(), set_as_current=False)
+    app.conf.update(
+        broker_connection_retry_on_startup=True,  # parts start in any order
+        broker_connection_max_retries=None,  # the default gives up after 100
+        broker_pool_limit=2,
+        broker_transport_options={
+            "global_keyprefix": f"{settings.topic_prefix}tidegate:",
+            "visibility_timeout": 3600,  # matters only for what a dead worker had reserved; the dispatcher is quicker
+            "socket_timeout": _SOCKET_TIMEOUT_S + 10,  # above the blocking pop's own timeout
+            "socket_connect_timeout": _SOCKET_TIMEOUT_S,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "max_retries": 1,  # the dispatcher's loop is the retry
+        },
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        task_publish_retry=False,
+        task_default_delivery_mode=1,
+        task_queues=[Queue(queue_name(name), durable=False) for name in capabilities],
+        task_create_missing_queues=False,  # a typo fails instead of filling a queue that nobody reads
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.worker_concurrency,
+        worker_soft_shutdown_timeout=20,
+        worker_enable_soft_shutdown_on_idle=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # the effect is idempotent; let it finish
+        worker_send_task_events=False,
+        task_send_sent_event=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        enable_utc=True,
+        timezone="UTC",
+    )
+    return app
