@@ -79,8 +79,8 @@ def _is_plain(document: Any, max_depth: int) -> bool:
                     continue
                 if kind is dict or kind is list:
                     deeper.append(item)
-                elif not -_INTEGER_LIMIT <= item < _INTEGER_LIMIT:
-                    return False  # an integer out of range; or a float that orjson may have made of one
+                elif not -_INTEGER_LIMIT < item < _INTEGER_LIMIT:
+                    return False  # an integer out of range; or a float, which orjson makes of a huge integer silently
         level = deeper
     return True
 
@@ -118,8 +118,7 @@ def _check_tokens(text: str, max_depth: int) -> None:
                 _refuse(DeadLetterReason.SCHEMA, "an integer outside -2^63 .. 2^63 - 1", text, token.start())
         else:
             string = token["string"]
-            if "\\" in string:
-                string = _unescape(string, text, token.start())
+            string = _unescape(string, text, token.start()) if "\\" in string else string[1:-1]
             if token["colon"]:
                 if string in keys[-1]:
                     _refuse(DeadLetterReason.DUPLICATE_KEY, "a key for the second time in one object", text, token.start())
