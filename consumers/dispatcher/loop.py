@@ -1,0 +1,470 @@
+"""The dispatcher's loop: one thread, every step non-blocking, at most some tens of milliseconds a round.
+
+The invariants it keeps (docs/decisions/0002): I1 and I2 through the ledgers, which are settled in `_settle_*` only, after row and
+acknowledgement; I4 by pausing at the in-flight limits and resuming at half; I6 by the healthy clock. A dependency that is away
+makes its step raise `TransientError`: the step is skipped, the circuit of that dependency shows as open, and the next round
+tries again. It promises nothing about how long that takes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from consumers.dispatcher.batcher import Batcher
+from consumers.dispatcher.dead_letter_desk import DeadLetterDesk
+from consumers.dispatcher.dead_letter_limit import DeadLetterLimit
+from consumers.dispatcher.flight import Flight
+from consumers.dispatcher.healthy_clock import HealthyClock
+from consumers.dispatcher.intake import read_record
+from consumers.dispatcher.items import Batch, Item, Refusal
+from consumers.dispatcher.publisher import refuse, render, sort_batch
+from consumers.work_order import OrderedItem, WorkOrder
+from services.errors import ConfigurationError, DeadLetterReason, TransientError
+from services.events import topic_name
+from services.messaging import Assignment, KafkaError, Sender, TopicPartition, output_partition, recover
+from services.telemetry import get_logger, metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kafka import KafkaConsumer, KafkaProducer
+
+    from services.capabilities import Capability
+    from services.settings import Settings
+    from services.storage import BatchBoard, DeadLetterStore, FinishedBatch, ResultStore
+    from services.telemetry import Health
+
+__all__ = ["Dispatcher", "Ports"]
+
+_log = get_logger(__name__)
+
+_BUSY_POLL_MS = 4
+_IDLE_POLL_MS = 100
+#: Asking Postgres for finished batches costs 0.3 ms; more often than this gains no latency worth it.
+_LOOK_EVERY_S = 0.006
+_SIGNS_EVERY_S = 1.0
+_SWEEP_EVERY_S = 60.0
+_RETRY_AFTER_S = 0.5
+#: After a failed step its dependency is left alone for this long.
+_CIRCUIT_PAUSE_S = 0.3
+#: How many batches may wait at the broker: enough to keep workers busy, few enough that a flush of it loses little time.
+_MAX_OUT = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the loop touches of the world."""
+
+    consumer: KafkaConsumer
+    producer: KafkaProducer
+    board: BatchBoard
+    dead_letters: DeadLetterStore
+    results: dict[str, ResultStore]  # by capability
+    #: Hands one work order to the capability's queue; raises TransientError while the broker is away.
+    send: Callable[[str, WorkOrder], None]
+
+
+class Dispatcher:
+    """See the module. `run` returns after `stop`."""
+
+    def __init__(self, settings: Settings, capabilities: dict[str, Capability], ports: Ports, health: Health) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._health = health
+        self._by_topic = {topic_name(settings.topic_prefix, c.input.topic): c for c in capabilities.values()}
+        self._assignment = Assignment(ports.consumer)
+        self._batcher = Batcher(settings.batch_size, settings.batch_bytes, settings.batch_linger_ms / 1000)
+        self._flight = Flight(settings.batch_deadline_s)
+        self._limit = DeadLetterLimit(settings.dead_letter_max_ratio, settings.dead_letter_max_consecutive)
+        self._desk = DeadLetterDesk(ports.dead_letters, ports.producer, self._limit, settings.topic_prefix)
+        self._sender: Sender[Item] = Sender(ports.producer)
+        self._clock = HealthyClock()
+        self._published_before: dict[TopicPartition, set[str]] = {}
+        self._output_partitions: dict[str, int] = {}
+        self._messages = 0  # accepted and not settled
+        self._bytes = 0
+        self._paused = False
+        self._circuits: dict[str, tuple[str, float]] = {}  # dependency → (problem, not before)
+        self._running: frozenset[str] = frozenset()
+        self._next: dict[str, float] = {}  # when each periodic step is due
+        self._polled_at = time.monotonic()
+        self._stop_by: float | None = None
+
+    # --- life ---
+
+    def stop(self) -> None:
+        """Finish what is in flight, within the grace period, and return from `run`. Safe in a signal handler."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self._settings.shutdown_grace_s
+
+    def run(self) -> None:
+        """Until `stop`."""
+        self._ports.consumer.subscribe(topics=list(self._by_topic), listener=self._assignment)
+        while not self._finished():
+            self._round()
+        self._commit(final=True)
+
+    def _finished(self) -> bool:
+        if self._stop_by is None:
+            return False
+        if self._messages == 0 and not len(self._batcher):
+            return True
+        if time.monotonic() > self._stop_by:
+            _log.warning("stopped with work in flight; it will be delivered again", messages=self._messages)
+            return True
+        return False
+
+    def _round(self) -> None:
+        self._take_in()
+        started = time.monotonic()
+        if self._assignment.rebalanced:
+            self._tidy_after_rebalance()
+        self._dispatch(started)
+        if self._due("look", _LOOK_EVERY_S, started):
+            self._guarded("postgres", lambda: self._collect(started))
+        if started - self._polled_at < self._settings.session_timeout_ms / 2000:
+            # After a longer gap this process was frozen and may be a zombie: it polls before it publishes anything.
+            self._sender.send(started)
+            self._guarded("postgres", lambda: self._desk.flush(started))
+        self._settle(started)
+        if self._due("signs", _SIGNS_EVERY_S, started):
+            self._guarded("postgres", self._read_signs)
+            self._find_lost(started)
+        if self._due("commit", self._settings.commit_interval_s, started):
+            self._commit()
+        if self._due("sweep", _SWEEP_EVERY_S, started):
+            self._guarded("postgres", self._ports.board.sweep)
+        self._regulate(started)
+        self._health.beat()
+        metrics.LOOP_SECONDS.observe(time.monotonic() - started)
+
+    # --- in ---
+
+    def _take_in(self) -> None:
+        busy = self._messages > 0 or len(self._batcher) > 0
+        try:
+            polled = self._ports.consumer.poll(timeout_ms=_BUSY_POLL_MS if busy else _IDLE_POLL_MS)
+            self._close_circuit("kafka")
+        except KafkaError as error:
+            self._open_circuit("kafka", f"Kafka: {type(error).__name__}: {error}")
+            time.sleep(0.1)
+            polled = {}
+        self._polled_at = time.monotonic()
+        if self._assignment.fresh:
+            self._guarded("kafka", self._recover)
+        for partition, records in polled.items():
+            ledger = self._assignment.ledger(partition)
+            if ledger is None:
+                # Assigned, but not recovered yet: read them again later.
+                self._ports.consumer.seek(partition, records[0].offset)
+                continue
+            capability = self._by_topic[partition.topic]
+            metrics.CONSUMED.labels(capability.name).inc(len(records))
+            now = time.monotonic()
+            for record in records:
+                ledger.add(record.offset, record.timestamp)
+                self._messages += 1
+                read = read_record(record, capability, ledger, self._settings)
+                self._bytes += read.size_bytes
+                if isinstance(read, Item):
+                    for batch in self._batcher.add(read, now):
+                        self._flight.add(batch)
+                else:
+                    self._refuse(read)
+
+    def _recover(self) -> None:
+        fresh = self._assignment.fresh
+        outputs = {}
+        for partition in fresh:
+            capability = self._by_topic[partition.topic]
+            topic = topic_name(self._settings.topic_prefix, capability.output.topic)
+            count = self._count_output_partitions(capability)
+            outputs[partition] = TopicPartition(topic, output_partition(partition.partition, count))
+        recovered = recover(self._ports.consumer, self._settings, outputs)
+        for partition, (floor, published) in recovered.items():
+            self._assignment.open(partition, floor)
+            self._published_before[partition] = published
+            if self._paused:
+                self._ports.consumer.pause(partition)
+
+    def _count_output_partitions(self, capability: Capability) -> int:
+        topic = topic_name(self._settings.topic_prefix, capability.output.topic)
+        if topic not in self._output_partitions:
+            found = self._ports.consumer.partitions_for_topic(topic)
+            if not found:
+                raise TransientError(f"Kafka: topic {topic} does not exist; run `python -m consumers.prepare`")
+            self._output_partitions[topic] = len(found)
+        return self._output_partitions[topic]
+
+    def _tidy_after_rebalance(self) -> None:
+        self._assignment.rebalanced = False
+        owned = self._assignment.ledgers()
+        self._published_before = {p: ids for p, ids in self._published_before.items() if p in owned}
+        for gone in (self._batcher.discard(_is_gone), self._flight.discard(_is_gone)):
+            self._forget(gone)
+
+    # --- out to the workers ---
+
+    def _dispatch(self, now: float) -> None:
+        # With nothing in flight there is nobody to share a batch with: latency is worth more than a fuller batch.
+        idle = self._flight.out == 0 and self._flight.waiting == 0
+        for batch in self._batcher.due(now, flush=idle or self._stop_by is not None):
+            self._flight.add(batch)
+        while self._flight.out < _MAX_OUT and self._may_try("broker", now):
+            batch = self._flight.next_to_send(now)
+            if batch is None:
+                return
+            started = time.monotonic()
+            try:
+                self._ports.send(batch.capability.name, _order(batch))
+            except TransientError as error:
+                self._flight.put_back(batch)
+                self._open_circuit("broker", str(error))
+                return
+            self._close_circuit("broker")
+            self._flight.sent(batch, self._clock.faults)
+            metrics.SEND_SECONDS.observe(time.monotonic() - started)
+            metrics.BATCH_SIZE.labels(batch.capability.name).observe(len(batch.items))
+
+    # --- back from the workers ---
+
+    def _collect(self, now: float) -> None:
+        ids = self._flight.sent_ids()
+        if not ids:
+            return
+        for finished in self._ports.board.finished(ids):
+            if finished.outcome == "done":
+                self._collect_done(finished)
+                continue
+            batch = self._flight.finished(finished.batch_id, self._clock.now_s)
+            if batch is None:
+                continue
+            _log.info("batch came back", batch_id=batch.id, outcome=finished.outcome, detail=finished.detail)
+            metrics.BATCHES_RESENT.labels(batch.capability.name, finished.outcome).inc()
+            if finished.outcome == "suspect":
+                self._strike(batch, now, DeadLetterReason.MODEL_CRASH)
+            else:
+                self._open_circuit("inference", finished.detail)
+                self._flight.again(batch, now + _RETRY_AFTER_S)
+
+    def _collect_done(self, finished: FinishedBatch) -> None:
+        batch = self._flight.peek(finished.batch_id)
+        if batch is None:
+            return
+        # Read before the batch leaves the flight: if Postgres goes away now, the next round finds it still there.
+        rows = self._ports.results[batch.capability.name].read(i.decision_id for i in batch.items)
+        self._flight.finished(finished.batch_id, self._clock.now_s)
+        self._close_circuit("inference")
+        result = sort_batch(batch, finished, rows)
+        count = self._output_partitions[topic_name(self._settings.topic_prefix, batch.capability.output.topic)]
+        for item, row in result.to_publish:
+            before = self._published_before.get(TopicPartition(item.record.topic, item.record.partition))
+            if before and item.decision_id in before:
+                before.discard(item.decision_id)
+                metrics.REPUBLISH_SUPPRESSED.labels(batch.capability.name).inc()
+                self._settle_item(item)
+            else:
+                self._sender.put(render(item, row, prefix=self._settings.topic_prefix, partitions=count))
+        for item in result.duplicates:
+            metrics.DUPLICATES.labels(batch.capability.name).inc()
+            self._settle_item(item)
+        for refusal in result.refusals:
+            self._refuse(refusal)
+        self._forget(result.gone)
+        if result.missing:
+            self._flight.add(Batch(batch.capability, result.missing, strikes=batch.strikes))
+        self._limit.success(len(result.to_publish) + len(result.duplicates))
+
+    def _read_signs(self) -> None:
+        signs = self._ports.board.signs()
+        self._running = frozenset().union(*(s.running for s in signs)) if signs else frozenset()
+        waiting = next((s.problem for s in signs if s.problem), None)
+        if not signs:
+            self._open_circuit("workers", "no worker gave a sign of life in the last seconds")
+        else:
+            self._close_circuit("workers")
+        if waiting:
+            self._open_circuit("inference", f"a worker waits for {waiting}")
+        elif "inference" in self._circuits and not self._running:
+            self._close_circuit("inference")
+
+    def _find_lost(self, now: float) -> None:
+        self._clock.tick(now, healthy=not self._circuits)
+        if self._circuits:
+            return
+        for batch in self._flight.lost(self._clock.now_s, self._running):
+            through_outage = batch.faults_at_send != self._clock.faults
+            cause = "lost_in_outage" if through_outage else "lost"
+            metrics.BATCHES_RESENT.labels(batch.capability.name, cause).inc()
+            _log.warning("batch is lost and sent again", batch_id=batch.id, cause=cause, strikes=batch.strikes, alone=batch.alone)
+            if through_outage or (batch.alone and not self._began(batch)):
+                self._flight.again(batch, now)
+            else:
+                self._strike(batch, now, DeadLetterReason.WORKER_LOST)
+
+    def _began(self, batch: Batch) -> bool:
+        """Whether a worker announced this suspected batch before it vanished."""
+        try:
+            return self._ports.board.was_started(batch.id)
+        except TransientError:
+            return False
+
+    def _strike(self, batch: Batch, now: float, reason: DeadLetterReason) -> None:
+        for item in self._flight.strike(batch, now + _RETRY_AFTER_S):
+            what = "the model's process" if reason is DeadLetterReason.MODEL_CRASH else "the worker's process"
+            self._refuse(refuse(item, reason, f"{what} died each time it ran this message alone"))
+
+    # --- settlement ---
+
+    def _settle(self, now: float) -> None:
+        seconds_now = time.time()
+        decided: dict[str, int] = {}
+        for item, offset in self._sender.acknowledged(now):
+            name = item.capability.name
+            decided[name] = decided.get(name, 0) + 1
+            metrics.END_TO_END_SECONDS.labels(name).observe(max(0.0, seconds_now - item.record.timestamp / 1000))
+            self._settle_item(item, offset)
+        for name, count in decided.items():
+            metrics.DECIDED.labels(name).inc(count)
+        for refusal in self._desk.acknowledged(now):
+            metrics.DEAD_LETTERED.labels(refusal.capability.name, refusal.reason.value).inc()
+            refusal.ledger.settle(refusal.record.offset)
+            self._release(refusal.size_bytes)
+        problem = self._sender.problem or self._desk.problem
+        if problem:
+            self._open_circuit("kafka-output", problem)
+        else:
+            self._close_circuit("kafka-output")
+
+    def _settle_item(self, item: Item, output_offset: int = -1) -> None:
+        item.ledger.settle(item.record.offset, output_offset)
+        self._release(item.size_bytes)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        _log.info(
+            "refused",
+            reason=refusal.reason.value,
+            event_id=refusal.event_id,
+            topic=refusal.record.topic,
+            partition=refusal.record.partition,
+            offset=refusal.record.offset,
+        )
+        self._desk.add(refusal)
+        if self._desk.halted:
+            metrics.DEAD_LETTER_LIMIT_HIT.set(1)
+            self._health.set_condition("dead_letter_limit", f"consumption is stopped: {self._desk.halted}")
+
+    def _release(self, size_bytes: int) -> None:
+        self._messages -= 1
+        self._bytes -= size_bytes
+
+    def _forget(self, items: list[Item]) -> None:
+        for item in items:
+            self._release(item.size_bytes)
+
+    def _commit(self, *, final: bool = False) -> None:
+        offsets = self._assignment.watermarks()
+        self._report_lag()
+        if not offsets:
+            return
+        try:
+            if final:
+                self._ports.consumer.commit(offsets, timeout_ms=5000)
+            else:
+                self._ports.consumer.commit_async(offsets)
+        except KafkaError as error:
+            # During a rebalance this is immediate and ordinary; the next tick commits what is still ours.
+            _log.info("not committed this time", error_class=type(error).__name__)
+
+    # --- limits, health ---
+
+    def _regulate(self, now: float) -> None:
+        """I4: pause at the limits, resume at half."""
+        settings = self._settings
+        full = self._messages >= settings.in_flight_messages or self._bytes >= settings.in_flight_bytes
+        low = self._messages <= settings.in_flight_messages // 2 and self._bytes <= settings.in_flight_bytes // 2
+        must_stop = self._stop_by is not None or self._desk.halted is not None
+        if (full or must_stop) and not self._paused:
+            self._paused = True
+            self._ports.consumer.pause(*self._ports.consumer.assignment())
+        elif self._paused and low and not must_stop:
+            self._paused = False
+            self._ports.consumer.resume(*self._ports.consumer.paused())
+        if self._due("gauges", 0.5, now):
+            metrics.IN_FLIGHT_MESSAGES.set(self._messages)
+            metrics.IN_FLIGHT_BYTES.set(self._bytes)
+            metrics.IN_FLIGHT_BATCHES.set(self._flight.out + self._flight.waiting)
+            metrics.QUARANTINED.set(self._flight.suspects)
+
+    def _report_lag(self) -> None:
+        now_ms = time.time() * 1000
+        for partition, ledger in self._assignment.ledgers().items():
+            labels = (partition.topic, str(partition.partition))
+            oldest = ledger.oldest_timestamp_ms
+            metrics.WATERMARK_LAG_SECONDS.labels(*labels).set(max(0.0, (now_ms - oldest) / 1000) if oldest is not None else 0.0)
+            try:
+                end = self._ports.consumer.highwater(partition)
+                position = self._ports.consumer.position(partition, timeout_ms=0) if end is not None else None
+            except (KafkaError, AssertionError):
+                continue
+            if end is not None and position is not None:
+                metrics.WATERMARK_LAG_MESSAGES.labels(*labels).set(max(0, end - position + ledger.pending))
+
+    def _due(self, step: str, every_s: float, now: float) -> bool:
+        if now < self._next.get(step, 0.0):
+            return False
+        self._next[step] = now + every_s
+        return True
+
+    def _may_try(self, dependency: str, now: float) -> bool:
+        problem = self._circuits.get(dependency)
+        return problem is None or now >= problem[1]
+
+    def _guarded(self, dependency: str, step: Callable[[], None]) -> None:
+        """Run a step; while its dependency is away, open its circuit and go on with the rest."""
+        if not self._may_try(dependency, time.monotonic()):
+            return
+        try:
+            step()
+        except (TransientError, ConfigurationError) as error:
+            self._open_circuit(dependency, str(error))
+        else:
+            self._close_circuit(dependency)
+
+    def _open_circuit(self, dependency: str, problem: str) -> None:
+        if dependency not in self._circuits:
+            _log.warning("circuit opened", dependency=dependency, problem=problem)
+            metrics.CIRCUIT_OPEN.labels(dependency).set(1)
+            self._health.set_condition(dependency, problem)
+        self._circuits[dependency] = (problem, time.monotonic() + _CIRCUIT_PAUSE_S)
+
+    def _close_circuit(self, dependency: str) -> None:
+        if self._circuits.pop(dependency, None) is not None:
+            _log.info("circuit closed", dependency=dependency)
+            metrics.CIRCUIT_OPEN.labels(dependency).set(0)
+            self._health.set_condition(dependency, None)
+
+
+def _is_gone(item: Item) -> bool:
+    return item.ledger.closed
+
+
+def _order(batch: Batch) -> WorkOrder:
+    items = [
+        OrderedItem(
+            i.decision_id,
+            i.content_hash,
+            i.tenant,
+            i.event_id,
+            i.record.partition,
+            i.record.offset,
+            i.record.timestamp / 1000,
+            i.output_key,
+            i.data,
+        )
+        for i in batch.items
+    ]
+    return WorkOrder(batch.id, batch.capability.name, batch.alone, items)
+

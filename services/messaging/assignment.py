@@ -1,0 +1,108 @@
+"""The partitions this dispatcher owns, with their ledgers, and what a rebalance does to them.
+
+Promises (I5): a ledger lives exactly as long as the consumer's fetch position for its partition. On revocation the watermark is
+committed and the ledger closed, without draining: work in flight comes back to a closed ledger and settles to nothing, and the
+next owner finds the results stored. The listener runs on the client's IO thread while the poll loop waits inside `poll()`, so
+ledgers need no lock; a synchronous `commit()` in it would raise (measured on kafka-python 3.0.12), hence the coroutines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from services.messaging.ledger import PartitionLedger
+from services.telemetry import get_logger, metrics
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+__all__ = ["Assignment"]
+
+_log = get_logger(__name__)
+
+
+class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """Ledgers by partition. A new partition has none until `open` gives it one, after recovery."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+        self._ledgers: dict[TopicPartition, PartitionLedger] = {}
+        self._fresh: set[TopicPartition] = set()
+        self.rebalanced = False  #: Set by the listener; the loop clears it after tidying up.
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Commit what is settled, then forget."""
+        revoked = set(revoked)
+        offsets = self.watermarks(revoked)
+        try:
+            if offsets:
+                await self._consumer.commit_async(offsets)
+        except Exception as error:
+            # Not committed means delivered again to the next owner, who finds the results stored.
+            _log.warning("watermarks not committed on revocation", error_class=type(error).__name__)
+        self._forget(revoked, "revoked")
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """New partitions wait for recovery before anything of theirs is taken in."""
+        self._fresh |= set(assigned)
+        self.rebalanced = True
+        metrics.REBALANCES.labels("assigned").inc(len(set(assigned)))
+        _log.info("partitions assigned", partitions=_names(assigned))
+
+    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """Somebody else owns them already: forget without a commit."""
+        self._forget(set(lost), "lost")
+
+    def _forget(self, partitions: set[TopicPartition], event: str) -> None:
+        self._fresh -= partitions
+        for partition in partitions:
+            ledger = self._ledgers.pop(partition, None)
+            if ledger is not None:
+                ledger.close()
+            for gauge in (metrics.WATERMARK_LAG_MESSAGES, metrics.WATERMARK_LAG_SECONDS):
+                try:
+                    gauge.remove(partition.topic, str(partition.partition))
+                except KeyError:
+                    continue
+        self.rebalanced = True
+        metrics.REBALANCES.labels(event).inc(len(partitions))
+        _log.info(f"partitions {event}", partitions=_names(partitions))
+
+    # --- the loop's side ---
+
+    @property
+    def fresh(self) -> frozenset[TopicPartition]:
+        """Partitions that were assigned and are not open yet."""
+        return frozenset(self._fresh)
+
+    def open(self, partition: TopicPartition, output_floor: int) -> None:
+        """Recovery is done: records of this partition may be taken in."""
+        if partition in self._fresh:
+            self._fresh.discard(partition)
+            self._ledgers[partition] = PartitionLedger(partition.topic, partition.partition, output_floor)
+
+    def ledger(self, partition: TopicPartition) -> PartitionLedger | None:
+        """The ledger of a partition that is open here."""
+        return self._ledgers.get(partition)
+
+    def ledgers(self) -> dict[TopicPartition, PartitionLedger]:
+        """All open ones."""
+        return dict(self._ledgers)
+
+    def watermarks(self, partitions: Collection[TopicPartition] | None = None) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What may be committed now, of these partitions or of all."""
+        offsets = {}
+        for partition, ledger in self._ledgers.items():
+            if partitions is None or partition in partitions:
+                mark = ledger.watermark()
+                if mark is not None:
+                    offsets[partition] = OffsetAndMetadata(mark.offset, mark.metadata(), -1)
+        return offsets
+
+
+def _names(partitions: Iterable[TopicPartition]) -> list[str]:
+    return sorted(f"{p.topic}[{p.partition}]" for p in partitions)
