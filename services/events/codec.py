@@ -159,22 +159,24 @@ def _required(attributes: dict[str, Any], name: str) -> str:
     value = attributes.get(name)
     if type(value) is str and 0 < len(value) <= ATTRIBUTE_LIMIT:
         return value
-    _bad_attribute(name, value)
+    raise _bad_attribute(name, value)
 
 
 def _optional(attributes: dict[str, Any], name: str) -> str | None:
     value = attributes.get(name)  # the JSON format allows null for an attribute that is not set
     if value is None or (type(value) is str and 0 < len(value) <= ATTRIBUTE_LIMIT):
         return value
-    _bad_attribute(name, value)
+    raise _bad_attribute(name, value)
 
 
-def _bad_attribute(name: str, value: object) -> NoReturn:
+def _bad_attribute(name: str, value: object) -> PermanentError:
     if value is None:
-        _not_cloudevent(f"{name} is missing")
-    if type(value) is not str:
-        _not_cloudevent(f"{name} is not a string")
-    _not_cloudevent(f"{name} is empty" if value == "" else f"{name} is longer than {ATTRIBUTE_LIMIT} characters")
+        fault = "missing"
+    elif type(value) is not str:
+        fault = "not a string"
+    else:
+        fault = f"longer than {ATTRIBUTE_LIMIT} characters" if value else "empty"
+    return PermanentError(DeadLetterReason.NOT_CLOUDEVENT, f"not a CloudEvent: {name} is {fault}")
 
 
 def _check_json_type(content_type: object) -> None:

@@ -97,7 +97,7 @@ class Reason(WireModel):
     """How sure its source is."""
     rule: str | None = None
     """The id of the rule or threshold that fired."""
-    spans: list[Span] = []
+    spans: list[Span] = Field(default_factory=list)
     """Where in the original text; empty where the whole text is meant."""
 
 
@@ -132,7 +132,7 @@ class ContentDecided(WireModel):
     policy: PolicyReference
     model: ModelReference | None = None
     """Absent where no model was asked."""
-    timings_ms: dict[str, Milliseconds] = {}
+    timings_ms: dict[str, Milliseconds] = Field(default_factory=dict)
     """How long each step took."""
     decided_at: Timestamp
 

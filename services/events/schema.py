@@ -35,7 +35,9 @@ def documents() -> dict[str, str]:
         for event in (*input_types(), *output_types())
     }
     # Through JSON and back, so that no object is shared: YAML would write anchors.
-    files["asyncapi.yaml"] = yaml.safe_dump(orjson.loads(orjson.dumps(asyncapi())), sort_keys=False, allow_unicode=True, width=120)
+    files["asyncapi.yaml"] = yaml.safe_dump(
+        orjson.loads(orjson.dumps(asyncapi())), sort_keys=False, allow_unicode=True, width=120
+    )
     return files
 
 
@@ -186,7 +188,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "docs" / "contract")
     options = parser.parse_args(arguments)
     wanted = documents()
-    present = {p.name: p.read_text("utf-8") for p in options.out.glob("*") if p.is_file()} if options.out.is_dir() else {}
+    present = (
+        {p.name: p.read_text("utf-8") for p in options.out.glob("*") if p.is_file()} if options.out.is_dir() else {}
+    )
     stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
     if options.check:
         if stale:

@@ -121,7 +121,9 @@ def _check_tokens(text: str, max_depth: int) -> None:
             string = _unescape(string, text, token.start()) if "\\" in string else string[1:-1]
             if token["colon"]:
                 if string in keys[-1]:
-                    _refuse(DeadLetterReason.DUPLICATE_KEY, "a key for the second time in one object", text, token.start())
+                    _refuse(
+                        DeadLetterReason.DUPLICATE_KEY, "a key for the second time in one object", text, token.start()
+                    )
                 keys[-1].add(string)
 
 

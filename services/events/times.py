@@ -39,7 +39,7 @@ def _text_or_datetime(value: object) -> object:
     if isinstance(value, datetime):
         return value
     # pydantic would read a number as seconds or as milliseconds, whichever looks likelier
-    raise ValueError("a time is a text in RFC 3339")  # noqa: TRY004 - pydantic wants a ValueError
+    raise ValueError("a time is a text in RFC 3339")
 
 
 #: A moment: RFC 3339 text with an offset on the wire, an aware `datetime` inside.

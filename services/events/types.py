@@ -56,7 +56,10 @@ class EventType:
             return self.model.model_validate(data)
         except ValidationError as error:
             # A place below the first level may be a key that a user chose.
-            faults = [f"data.{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_input=False, include_url=False)]
+            faults = [
+                f"data.{fault['loc'][0]}: {fault['msg']}"
+                for fault in error.errors(include_input=False, include_url=False)
+            ]
             raise PermanentError(DeadLetterReason.SCHEMA, "; ".join(faults)) from None
 
     def partition_key(self, data: Mapping[str, Any]) -> bytes | None:

@@ -14,8 +14,17 @@ from services.events import Envelope, build, decode
 from services.events.content import CONTENT_SUBMITTED
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(-1e9, 1e9) | st.text(TEXT, max_size=0) | TEXT
-DATA = st.dictionaries(TEXT, st.recursive(SCALARS, lambda s: st.lists(s, max_size=3) | st.dictionaries(TEXT, s, max_size=3)))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(-1e9, 1e9)
+    | st.text(TEXT, max_size=0)
+    | TEXT
+)
+DATA = st.dictionaries(
+    TEXT, st.recursive(SCALARS, lambda s: st.lists(s, max_size=3) | st.dictionaries(TEXT, s, max_size=3))
+)
 
 
 @st.composite
@@ -24,7 +33,9 @@ def events(draw: st.DrawFn) -> CloudEvent:
         "subject": TEXT,
         "tenant": TEXT,
         "time": st.datetimes(timezones=st.just(UTC)),
-        "datacontenttype": st.sampled_from(["application/json", "application/json; charset=utf-8", "application/x+json"]),
+        "datacontenttype": st.sampled_from(
+            ["application/json", "application/json; charset=utf-8", "application/x+json"]
+        ),
         "dataschema": st.just("https://example.com/schema"),
         "comexampleother": TEXT,
     }

@@ -25,10 +25,9 @@ _NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64]).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.sampled_from(
-        ["-0", "0.0", "1E5", "1e400", "-1e400", "0.12345678901234567890123", "12345678901234567890.5", "1e-0000000000000000000001"]
-        + ["123456789012345678901234567890e-20", "NaN", "Infinity", "-Infinity", "01", "1.", "9" * 5000]
-    ),
+    st.sampled_from(["-0", "0.0", "1E5", "1e400", "-1e400", "NaN", "Infinity", "-Infinity", "01", "1.", "9" * 5000]),
+    st.sampled_from(["0.12345678901234567890123", "12345678901234567890.5", "123456789012345678901234567890e-20"]),
+    st.just("1e-0000000000000000000001"),
 )
 
 
@@ -37,7 +36,9 @@ def json_texts(*, max_leaves: int = 12) -> st.SearchStrategy[bytes]:
     scalars = st.one_of(_strings(), _NUMBERS, st.sampled_from(["true", "false", "null", "nul", ""]))
     texts = st.recursive(scalars, lambda inner: st.one_of(_arrays(inner), _objects(inner)), max_leaves=max_leaves)
     padded = st.tuples(_SPACE, texts, _SPACE).map("".join)
-    return st.one_of(padded.map(_to_bytes), st.tuples(padded.map(_to_bytes), st.binary(max_size=2), st.integers(0, 80)).map(_spoilt))
+    return st.one_of(
+        padded.map(_to_bytes), st.tuples(padded.map(_to_bytes), st.binary(max_size=2), st.integers(0, 80)).map(_spoilt)
+    )
 
 
 @st.composite
@@ -79,7 +80,7 @@ def _spoilt(parts: tuple[bytes, bytes, int]) -> bytes:
     return document[:at] + junk + document[at + 1 :]
 
 
-def faults_of(value: bytes, max_depth: int) -> tuple[set[Reason], Any]:
+def faults_of(value: bytes, max_depth: int) -> tuple[set[Reason], Any]:  # noqa: C901 - a list of independent checks
     """Every reason to refuse `value`, found one by one, and the value if there is none."""
     try:
         text = value.decode("utf-8")
@@ -119,7 +120,9 @@ def faults_of(value: bytes, max_depth: int) -> tuple[set[Reason], Any]:
         faults.add(Reason.NOT_JSON)
 
     try:
-        document = json.loads(text, object_pairs_hook=pairs, parse_int=integer, parse_float=number, parse_constant=constant)
+        document = json.loads(
+            text, object_pairs_hook=pairs, parse_int=integer, parse_float=number, parse_constant=constant
+        )
     except ValueError:
         return faults | {Reason.NOT_JSON}, None
     except RecursionError:

@@ -37,7 +37,9 @@ def structured(**changes: Any) -> bytes:
     return json.dumps({**EVENT, **changes}).encode()
 
 
-def refusal(value: bytes | None, headers: list[tuple[str, Any]] | None = None, max_bytes: int = LIMIT) -> tuple[Reason, str]:
+def refusal(
+    value: bytes | None, headers: list[tuple[str, Any]] | None = None, max_bytes: int = LIMIT
+) -> tuple[Reason, str]:
     with pytest.raises(PermanentError) as caught:
         decode(value, headers or [], max_bytes=max_bytes)
     return caught.value.reason, str(caught.value)
@@ -68,7 +70,9 @@ def test_a_structured_event_needs_no_header_and_minds_none(headers: list[tuple[s
 
 def test_every_optional_attribute_is_carried() -> None:
     envelope = decode(
-        structured(tenant="acme", time="2026-11-24T09:00:00.5+08:00", subject="c-1", traceparent=TRACE), [], max_bytes=LIMIT
+        structured(tenant="acme", time="2026-11-24T09:00:00.5+08:00", subject="c-1", traceparent=TRACE),
+        [],
+        max_bytes=LIMIT,
     )
     assert (envelope.tenant, envelope.time, envelope.subject) == ("acme", "2026-11-24T09:00:00.5+08:00", "c-1")
     assert envelope.traceparent == TRACE
@@ -140,7 +144,9 @@ def test_a_missing_attribute_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "source", "type", "tenant", "subject", "time"])
-@pytest.mark.parametrize(("bad", "fault"), [("", "empty"), (7, "not a string"), (["x"], "not a string"), ("x" * 1025, "longer")])
+@pytest.mark.parametrize(
+    ("bad", "fault"), [("", "empty"), (7, "not a string"), (["x"], "not a string"), ("x" * 1025, "longer")]
+)
 def test_an_attribute_of_the_wrong_kind_is_named(name: str, bad: object, fault: str) -> None:
     reason, message = refusal(structured(**{name: bad}))
     assert reason is Reason.NOT_CLOUDEVENT
@@ -153,7 +159,10 @@ def test_an_attribute_may_have_1024_characters() -> None:
 
 @pytest.mark.parametrize("version", ["0.3", "1.0.2", "", 1.0, "1"])
 def test_another_version_of_cloudevents_is_refused(version: object) -> None:
-    assert refusal(structured(specversion=version)) == (Reason.NOT_CLOUDEVENT, "not a CloudEvent: specversion is not 1.0")
+    assert refusal(structured(specversion=version)) == (
+        Reason.NOT_CLOUDEVENT,
+        "not a CloudEvent: specversion is not 1.0",
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,11 +185,16 @@ def test_another_version_of_cloudevents_is_refused(version: object) -> None:
         pytest.param(b"{}", [*BINARY, ("ce_subject", b"a\0")], Reason.NUL_CHARACTER, id="a header with a NUL"),
         pytest.param(b"{}", [*BINARY, ("ce_id", b"e-2")], Reason.NOT_CLOUDEVENT, id="two ids"),
         pytest.param(b"{}", [("ce_id", None)], Reason.NOT_CLOUDEVENT, id="a header without a value"),
-        pytest.param(b"{}", [*BINARY, ("content-type", b"text/plain")], Reason.NOT_CLOUDEVENT, id="data that is plain text"),
+        pytest.param(
+            b"{}", [*BINARY, ("content-type", b"text/plain")], Reason.NOT_CLOUDEVENT, id="data that is plain text"
+        ),
         pytest.param(structured(datacontenttype="text/xml"), [], Reason.NOT_CLOUDEVENT, id="data that is XML"),
         pytest.param(structured(data_base64="e30="), [], Reason.NOT_CLOUDEVENT, id="data twice"),
         pytest.param(
-            b"[]", [("content-type", b"application/cloudevents-batch+json")], Reason.NOT_CLOUDEVENT, id="a batch of events"
+            b"[]",
+            [("content-type", b"application/cloudevents-batch+json")],
+            Reason.NOT_CLOUDEVENT,
+            id="a batch of events",
         ),
         pytest.param(b"", [("content-type", b"application/cloudevents+avro")], Reason.NOT_CLOUDEVENT, id="avro"),
         pytest.param(structured(time="yesterday"), [], Reason.NOT_CLOUDEVENT, id="a time that is none"),
@@ -234,7 +248,10 @@ def test_a_refusal_never_shows_a_header() -> None:
     assert SECRET not in refusal(b"{}", [("ce_hunter2", b"1"), ("ce_hunter2", b"2")])[1]
 
 
-@given(json_texts(), st.lists(st.tuples(st.sampled_from(["ce_id", "ce_x", "content-type", "traceparent"]), st.binary(max_size=9))))
+@given(
+    json_texts(),
+    st.lists(st.tuples(st.sampled_from(["ce_id", "ce_x", "content-type", "traceparent"]), st.binary(max_size=9))),
+)
 def test_whatever_arrives_is_an_envelope_or_a_permanent_error(value: bytes, headers: list[tuple[str, bytes]]) -> None:
     try:
         assert isinstance(decode(value, headers, max_bytes=LIMIT), Envelope)
@@ -273,7 +290,9 @@ def test_the_data_is_spliced_in_byte_for_byte() -> None:
 
 
 def test_reading_a_typical_event_costs_microseconds() -> None:
-    value = structured(data={"content_id": "c-1", "author_id": "a-1", "text": "x: y " * 60}, tenant="acme", subject="c-1")
+    value = structured(
+        data={"content_id": "c-1", "author_id": "a-1", "text": "x: y " * 60}, tenant="acme", subject="c-1"
+    )
 
     def read() -> None:
         envelope = decode(value, [], max_bytes=LIMIT)

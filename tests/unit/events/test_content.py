@@ -9,7 +9,14 @@ import pytest
 
 from services.errors import DeadLetterReason, PermanentError
 from services.events import EventType
-from services.events.content import CONTENT_DECIDED, CONTENT_SUBMITTED, Action, ContentDecided, ContentSubmitted, Severity
+from services.events.content import (
+    CONTENT_DECIDED,
+    CONTENT_SUBMITTED,
+    Action,
+    ContentDecided,
+    ContentSubmitted,
+    Severity,
+)
 
 SUBMITTED = {"content_id": "c-1", "author_id": "a-1", "text": "你好"}
 DECIDED: dict[str, Any] = {
@@ -87,7 +94,9 @@ def test_a_field_of_the_wrong_type_is_named_and_not_shown(field: str, bad: objec
 
 
 def test_every_fault_is_told_and_no_value() -> None:
-    message = refusal(CONTENT_SUBMITTED, {"content_id": {"hunter2": 1}, "author_id": ["hunter2"], "language": "hunter2"})
+    message = refusal(
+        CONTENT_SUBMITTED, {"content_id": {"hunter2": 1}, "author_id": ["hunter2"], "language": "hunter2"}
+    )
     assert [part.split(":")[0] for part in message.split("; ")] == [
         "data.content_id",
         "data.author_id",

@@ -18,7 +18,7 @@ QUADRUPLES = st.tuples(PARTS, PARTS, PARTS, PARTS)
 
 
 def test_the_id_of_an_event_never_changes() -> None:
-    assert DECISION_NAMESPACE == uuid.UUID("c2a6f1de-6f2b-5d0e-9b63-6a1d0c7f52e4")
+    assert uuid.UUID("c2a6f1de-6f2b-5d0e-9b63-6a1d0c7f52e4") == DECISION_NAMESPACE
     assert str(decision_id("default", "forum/web", "e-1", "review")) == "775a5fc0-758a-5f23-8363-9e6bc925cf9b"
     assert str(decision_id("a|b", "50%", "é", "")) == "cbdf3169-5775-5ac3-91a1-9ed55dc8f594"
 
@@ -85,6 +85,8 @@ def test_the_hash_does_not_depend_on_how_the_data_was_written(data: dict[str, An
     assert content_hash(received(escaped)) == content_hash(received(plain)) == content_hash(data)
 
 
-@pytest.mark.parametrize("other", [{"a": 2}, {"a": "1"}, {"a": 1.0}, {"a": True}, {"a": [1]}, {"A": 1}, {"a": 1, "b": None}, {}])
+@pytest.mark.parametrize(
+    "other", [{"a": 2}, {"a": "1"}, {"a": 1.0}, {"a": True}, {"a": [1]}, {"A": 1}, {"a": 1, "b": None}, {}]
+)
 def test_other_content_has_another_hash(other: dict[str, Any]) -> None:
     assert content_hash(other) != content_hash({"a": 1})

@@ -9,7 +9,8 @@ from services.events import topic_name
 
 
 @pytest.mark.parametrize(
-    ("prefix", "name"), [("", "content.submitted"), ("eu.", "eu.content.submitted"), ("team_a-", "team_a-content.submitted")]
+    ("prefix", "name"),
+    [("", "content.submitted"), ("eu.", "eu.content.submitted"), ("team_a-", "team_a-content.submitted")],
 )
 def test_the_prefix_stands_before_the_name(prefix: str, name: str) -> None:
     assert topic_name(prefix, "content.submitted") == name
