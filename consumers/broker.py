@@ -9,15 +9,11 @@ next worker, for ever. The dispatcher sends again what was lost and counts how o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-# Read by Celery at import: SIGTERM becomes a soft shutdown, which finishes what runs and puts back what only waited.
-os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 if TYPE_CHECKING:
     from services.settings import Settings
@@ -60,12 +56,10 @@ def make_broker(settings: Settings, capabilities: Iterable[str]) -> Celery:
         task_reject_on_worker_lost=False,
         task_publish_retry=False,
         task_default_delivery_mode=1,
-        task_queues=[Queue(queue_name(name), durable=False) for name in capabilities],
+        task_queues=[_queue(queue_name(name)) for name in capabilities],
         task_create_missing_queues=False,  # a typo fails instead of filling a queue that nobody reads
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.worker_concurrency,
-        worker_soft_shutdown_timeout=20,
-        worker_enable_soft_shutdown_on_idle=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,  # the effect is idempotent; let it finish
         worker_send_task_events=False,
         task_send_sent_event=False,
@@ -76,3 +70,8 @@ def make_broker(settings: Settings, capabilities: Iterable[str]) -> Celery:
         timezone="UTC",
     )
     return app
+
+
+def _queue(name: str) -> Queue:
+    """With an exchange of its own: queues that share Celery's default exchange and key would each get every batch."""
+    return Queue(name, Exchange(name, type="direct", durable=False), routing_key=name, durable=False)

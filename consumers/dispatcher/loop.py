@@ -40,10 +40,12 @@ __all__ = ["Dispatcher", "Ports"]
 
 _log = get_logger(__name__)
 
-_BUSY_POLL_MS = 4
 _IDLE_POLL_MS = 100
-#: Asking Postgres for finished batches costs 0.3 ms; more often than this gains no latency worth it.
-_LOOK_EVERY_S = 0.006
+#: Asking Postgres for finished batches costs 0.3 ms. After a batch was sent or found the looks come quickly, and each look in
+#: vain makes the next a little later: latency is lost in proportion to what was waited anyway, and an outage costs no CPU.
+_FIRST_LOOK_S = 0.004
+_LAST_LOOK_S = 0.06
+_LOOK_GROWTH = 1.25
 _SIGNS_EVERY_S = 1.0
 _SWEEP_EVERY_S = 60.0
 _RETRY_AFTER_S = 0.5
@@ -89,6 +91,7 @@ class Dispatcher:
         self._circuits: dict[str, tuple[str, float]] = {}  # dependency → (problem, not before)
         self._running: frozenset[str] = frozenset()
         self._next: dict[str, float] = {}  # when each periodic step is due
+        self._look_every_s = _FIRST_LOOK_S
         self._polled_at = time.monotonic()
         self._stop_by: float | None = None
 
@@ -122,7 +125,8 @@ class Dispatcher:
         if self._assignment.rebalanced:
             self._tidy_after_rebalance()
         self._dispatch(started)
-        if self._due("look", _LOOK_EVERY_S, started):
+        if self._due("look", self._look_every_s, started):
+            self._look_every_s = min(self._look_every_s * _LOOK_GROWTH, _LAST_LOOK_S)
             self._guarded("postgres", lambda: self._collect(started))
         if started - self._polled_at < self._settings.session_timeout_ms / 2000:
             # After a longer gap this process was frozen and may be a zombie: it polls before it publishes anything.
@@ -145,7 +149,7 @@ class Dispatcher:
     def _take_in(self) -> None:
         busy = self._messages > 0 or len(self._batcher) > 0
         try:
-            polled = self._ports.consumer.poll(timeout_ms=_BUSY_POLL_MS if busy else _IDLE_POLL_MS)
+            polled = self._ports.consumer.poll(timeout_ms=int(self._look_every_s * 1000) if busy else _IDLE_POLL_MS)
             self._close_circuit("kafka")
         except KafkaError as error:
             self._open_circuit("kafka", f"Kafka: {type(error).__name__}: {error}")
@@ -224,6 +228,7 @@ class Dispatcher:
                 self._open_circuit("broker", str(error))
                 return
             self._close_circuit("broker")
+            self._look_soon()
             self._flight.sent(batch, self._clock.faults)
             metrics.SEND_SECONDS.observe(time.monotonic() - started)
             metrics.BATCH_SIZE.labels(batch.capability.name).observe(len(batch.items))
@@ -235,6 +240,7 @@ class Dispatcher:
         if not ids:
             return
         for finished in self._ports.board.finished(ids):
+            self._look_soon()
             if finished.outcome == "done":
                 self._collect_done(finished)
                 continue
@@ -417,6 +423,10 @@ class Dispatcher:
             return False
         self._next[step] = now + every_s
         return True
+
+    def _look_soon(self) -> None:
+        self._look_every_s = _FIRST_LOOK_S
+        self._next["look"] = min(self._next.get("look", 0.0), time.monotonic() + _FIRST_LOOK_S)
 
     def _may_try(self, dependency: str, now: float) -> bool:
         problem = self._circuits.get(dependency)

@@ -75,6 +75,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
 
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=threads",
             f"--concurrency={settings.worker_concurrency}",

@@ -16,8 +16,14 @@ __all__ = ["configure_logging", "get_logger"]
 
 def configure_logging(component: str, level: str = "INFO") -> None:
     """Route structlog and the standard library's loggers through one JSON renderer. Call once, at process start."""
+
+    def name_component(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        event["component"] = component  # not a context variable: those do not reach other threads
+        return event
+
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_component,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -42,7 +48,6 @@ def configure_logging(component: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    structlog.contextvars.bind_contextvars(component=component)
     # The Kafka client reports ordinary reconnects and slow first imports as warnings, several a second while a broker is away.
     logging.getLogger("kafka").setLevel(logging.ERROR)
 
