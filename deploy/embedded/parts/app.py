@@ -1,0 +1,35 @@
+"""Tidegate's own processes: a one-shot preparation (migrations, topics), dispatchers and workers.
+
+They are configured through environment variables alone, exactly as in production.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+
+from deploy.embedded.parts.base import ProcessSpec
+from deploy.embedded.ports import HOST
+from deploy.embedded.probes import http_ok
+
+__all__ = ["PREPARE_COMMAND", "app_process"]
+
+#: Idempotent; run before the first dispatcher.
+PREPARE_COMMAND = (sys.executable, "-m", "consumers.prepare")
+
+
+def app_process(kind: str, number: int, port: int, environment: Mapping[str, str]) -> ProcessSpec:
+    """A `dispatcher` or a `worker`, answering on `port`."""
+    address = f"http://{HOST}:{port}"
+    return ProcessSpec(
+        name=f"{kind}-{number}",
+        command=(sys.executable, "-m", f"consumers.{kind}"),
+        environment={**os.environ, **environment, "TIDEGATE_METRICS_PORT": str(port)},
+        probe=partial(http_ok, f"{address}/readyz"),
+        alive=partial(http_ok, f"{address}/healthz"),
+        metrics=f"{address}/metrics",
+        # Above the processes' own grace (TIDEGATE_SHUTDOWN_GRACE_S, 25 s): they drain before they go.
+        stop_patience_s=40.0,
+    )

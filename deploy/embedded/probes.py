@@ -1,0 +1,81 @@
+"""Does a server answer? The smallest request of each protocol, over a plain socket.
+
+A probe raises `NotReady` with one sentence, or returns. It proves that the server speaks its protocol now; it does not prove
+that the next request succeeds. Client libraries stay out: the supervisor must be small and must start at once.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import urllib.error
+import urllib.request
+
+from deploy.embedded.ports import HOST
+
+__all__ = ["NotReady", "http_ok", "kafka_answers", "port_open", "postgres_answers", "valkey_answers"]
+
+_TIMEOUT_S = 2.0
+
+
+class NotReady(Exception):
+    """The server does not answer as it should; the text says how."""
+
+
+def port_open(port: int) -> None:
+    """Something accepts connections."""
+    _exchange(port, b"", 0)
+
+
+def kafka_answers(port: int) -> None:
+    """An ApiVersions request (version 0), which a broker answers once it is registered and unfenced."""
+    body = struct.pack(">hhih", 18, 0, 1, -1)
+    answer = _exchange(port, struct.pack(">i", len(body)) + body, 10)
+    correlation, error = struct.unpack(">xxxxih", answer)
+    if correlation != 1 or error != 0:
+        raise NotReady(f"Kafka answers with error {error}")
+
+
+def postgres_answers(port: int, user: str = "postgres", database: str = "postgres") -> None:
+    """A start-up message, as `pg_isready` sends it; during recovery the server answers with an error."""
+    parameters = f"user\0{user}\0database\0{database}\0\0".encode()
+    message = struct.pack(">ii", len(parameters) + 8, 196_608) + parameters
+    # 'X' is the polite goodbye; without it the server logs a lost connection for each probe.
+    answer = _exchange(port, message, 1, goodbye=b"X\0\0\0\4")
+    if answer != b"R":
+        raise NotReady("Postgres is starting up or recovering")
+
+
+def valkey_answers(port: int) -> None:
+    """PING."""
+    if _exchange(port, b"PING\r\n", 5) != b"+PONG":
+        raise NotReady("Valkey is loading")
+
+
+def http_ok(url: str) -> None:
+    """The URL answers with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - always http on loopback
+            response.read()
+    except urllib.error.HTTPError as error:
+        # /readyz lists what is not ready.
+        raise NotReady(error.read(500).decode("utf-8", errors="replace").strip() or f"HTTP {error.code}") from None
+    except (OSError, http.client.HTTPException):
+        raise NotReady("it does not answer yet") from None
+
+
+def _exchange(port: int, request: bytes, answer_bytes: int, goodbye: bytes = b"") -> bytes:
+    try:
+        with socket.create_connection((HOST, port), timeout=_TIMEOUT_S) as connection:
+            connection.sendall(request)
+            answer = b""
+            while len(answer) < answer_bytes:
+                received = connection.recv(answer_bytes - len(answer))
+                if not received:
+                    raise NotReady("it closes the connection")
+                answer += received
+            connection.sendall(goodbye)
+            return answer
+    except OSError:
+        raise NotReady("it does not answer yet") from None
