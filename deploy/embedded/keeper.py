@@ -27,6 +27,7 @@ __all__ = ["Keeper", "backoff_s"]
 _LONG_ENOUGH_S = 5.0
 _LONGEST_PAUSE_S = 15.0
 _PROBE_WHILE_STARTING_S = 0.1
+_PROBE_WHILE_UNWELL_S = 0.5
 _PROBE_WHILE_HEALTHY_S = 2.0
 _LOG_CHECK_S = 10.0
 
@@ -133,11 +134,14 @@ class Keeper:
                 pause_s = _PROBE_WHILE_HEALTHY_S
             elif self._is_alive():
                 answered = time.monotonic()
-                pause_s = 0.5
+                pause_s = _PROBE_WHILE_UNWELL_S
             elif time.monotonic() - answered > self.spec.freeze_patience_s:
                 terminate([psutil.Process(process.pid)], 0.5)
                 process.wait()
                 return f"it did not answer for {self.spec.freeze_patience_s:.0f} s and was killed"
+            else:
+                # Quick at first, so that a fast start is seen; then slower, because Postgres logs each attempt.
+                pause_s = min(pause_s * 1.3, _PROBE_WHILE_UNWELL_S)
             if time.monotonic() > next_log_check:
                 keep_small(self._folder.log(self.spec.name))
                 next_log_check = time.monotonic() + _LOG_CHECK_S

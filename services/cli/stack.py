@@ -132,9 +132,9 @@ class _Progress:
 
 def _table(state: StackState) -> Table:
     table = Table(title="Tidegate is healthy" if state.healthy else "Tidegate is NOT healthy", title_justify="left")
-    for heading in ("", "pid", "restarts", "where"):
-        table.add_column(heading, no_wrap=True)  # addresses are there to be copied
-    table.add_column("state", overflow="fold")
+    for heading, style in (("", None), ("state", None), ("pid", "dim"), ("restarts", "dim")):
+        table.add_column(heading, style=style)
+    table.add_column("where", overflow="fold")
     where = {
         "kafka": state.endpoints.kafka,
         "postgres": _masked(state.endpoints.postgres),
@@ -143,21 +143,22 @@ def _table(state: StackState) -> Table:
     }
     local = {process.name for process in state.processes}
     for process in state.processes:
-        health = "[green]healthy[/]" if process.healthy else "[red]not healthy[/]"
-        table.add_row(
-            process.name, str(process.pid or "-"), str(process.restarts), where.get(process.name) or process.metrics or "",
-            Text.from_markup(health).append(f" {process.detail}" if process.detail else ""),
-        )  # fmt: skip
+        address = where.get(process.name) or process.metrics or ""
+        table.add_row(process.name, _health(process.healthy, process.detail), str(process.pid or "-"), str(process.restarts), address)
     for name in where.keys() - local:
-        address = state.endpoints.triton.grpc if name == "triton" else where[name]
+        address = (state.endpoints.triton.grpc if name == "triton" else where[name]) or ""
         if address:
-            table.add_row(name, "-", "-", address, "remote, not watched")
+            table.add_row(name, "remote, not watched", "-", "-", address)
     for model in state.models:
-        served = Text("healthy", "green") if model.healthy else Text(f"not healthy {model.detail}", "red")
-        table.add_row(f"model {model.name}", "-", str(model.heals), f"version {model.version}, {model.sha256[:12]}", served)
+        version = f"version {model.version}, sha256 {model.sha256[:12]}" if model.version else ""
+        table.add_row(f"model {model.name}", _health(model.healthy, model.detail), "-", str(model.heals), version)
     if state.message:
         table.caption = state.message
     return table
+
+
+def _health(healthy: bool, detail: str) -> Text:
+    return Text("healthy", "green") if healthy else Text(f"not healthy: {detail}" if detail else "not healthy", "red")
 
 
 def _public(state: StackState | None) -> dict[str, object]:

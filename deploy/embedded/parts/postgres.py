@@ -41,6 +41,7 @@ _SETTINGS = {
     "max_connections": "100",
     "fsync": "on",
     "synchronous_commit": "on",
+    "recovery_init_sync_method": "syncfs",  # after a kill: one call instead of opening a thousand files (2 s measured)
     "max_wal_size": "512MB",
     "huge_pages": "off",
     "io_method": "sync",  # no extra processes; the working set fits into memory

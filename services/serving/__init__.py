@@ -1,0 +1,8 @@
+"""The engine inside the model server: texts in, scores and deciding spans out.
+
+Importable without torch, Triton or Kafka, so that a server's Python stub stays light and tests need no server.
+"""
+
+from services.serving.engine import Engine, EngineSettings, Scores, load_engine
+
+__all__ = ["Engine", "EngineSettings", "Scores", "load_engine"]
