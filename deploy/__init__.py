@@ -1,0 +1,1 @@
+"""How Tidegate runs: the embedded stack, and later images, compose files and dashboards."""

@@ -107,7 +107,9 @@ def load_capabilities(settings: Settings) -> dict[str, Capability]:
             raise ConfigurationError(f"TIDEGATE_CAPABILITIES: {reference} is not a Capability")
         taken = [c for c in found.values() if capability.name == c.name or capability.input.topic == c.input.topic]
         if taken:
-            raise ConfigurationError(f"capabilities {taken[0].name} and {capability.name} share a name or an input topic")
+            raise ConfigurationError(
+                f"capabilities {taken[0].name} and {capability.name} share a name or an input topic"
+            )
         found[capability.name] = capability
     return found
 

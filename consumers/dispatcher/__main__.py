@@ -81,7 +81,11 @@ def _sender(settings: Settings, capabilities: dict[str, Capability]) -> Callable
         try:
             with app.producer_pool.acquire(block=True, timeout=2) as celery_producer:
                 signature.apply_async(
-                    args=(order.dump(),), queue=queue_name(capability), producer=celery_producer, retry=False, ignore_result=True
+                    args=(order.dump(),),
+                    queue=queue_name(capability),
+                    producer=celery_producer,
+                    retry=False,
+                    ignore_result=True,
                 )
         except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
             raise TransientError(f"the Celery broker does not answer: {type(error).__name__}") from error

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-
 from services.events import topic_name
 from services.messaging import Outgoing, Sender, dead_letter_record
 from services.storage import DeadLetter, dead_letter_id, utc_from_ms
@@ -37,7 +36,9 @@ _CHUNK = 200
 class DeadLetterDesk:
     """The loop's thread only."""
 
-    def __init__(self, store: DeadLetterStore, producer: KafkaProducer, limit: DeadLetterLimit, topic_prefix: str) -> None:
+    def __init__(
+        self, store: DeadLetterStore, producer: KafkaProducer, limit: DeadLetterLimit, topic_prefix: str
+    ) -> None:
         self._store = store
         self._limit = limit
         self._topic_prefix = topic_prefix

@@ -14,7 +14,12 @@ from services.errors import DeadLetterReason
 __all__ = ["DeadLetterLimit"]
 
 _OURS = frozenset(
-    {DeadLetterReason.MODEL_ERROR, DeadLetterReason.MODEL_CRASH, DeadLetterReason.WORKER_LOST, DeadLetterReason.INTERNAL}
+    {
+        DeadLetterReason.MODEL_ERROR,
+        DeadLetterReason.MODEL_CRASH,
+        DeadLetterReason.WORKER_LOST,
+        DeadLetterReason.INTERNAL,
+    }
 )
 #: Failures of senders in a row, with not one good message between them, that are more than a flood.
 _SENDERS_FACTOR = 100

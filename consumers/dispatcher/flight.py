@@ -29,8 +29,6 @@ MAX_STRIKES_ALONE = 3
 _PARTS = 8
 
 
-
-
 class Flight:
     """All batches between the batcher and settlement. Not thread-safe: the loop's."""
 

@@ -48,6 +48,10 @@ def read_record(record: Record, capability: Capability, ledger: PartitionLedger,
         )
     except PermanentError as error:
         return Refusal(capability, ledger, record, error.reason, str(error), event_id, size)
-    except (ValueError, TypeError, RecursionError) as error:  # a sender found what the codec did not foresee: keep the flow
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # a sender found what the codec did not foresee: keep the flow
         detail = f"the event cannot be read: {type(error).__name__}"
         return Refusal(capability, ledger, record, DeadLetterReason.INTERNAL, detail, event_id, size)

@@ -60,8 +60,11 @@ class Refusal:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Items that run together. Identity is the object; `id` changes with every dispatch, so that a late marker of an earlier
-    dispatch cannot be taken for this one's."""
+    """Items that run together.
+
+    Identity is the object; `id` changes with every dispatch, so that a late marker of an earlier dispatch cannot be taken for
+    this one's.
+    """
 
     capability: Capability
     items: list[Item]

@@ -214,8 +214,8 @@ class Dispatcher:
     def _dispatch(self, now: float) -> None:
         # With nothing in flight there is nobody to share a batch with: latency is worth more than a fuller batch.
         idle = self._flight.out == 0 and self._flight.waiting == 0
-        for batch in self._batcher.due(now, flush=idle or self._stop_by is not None):
-            self._flight.add(batch)
+        for closed in self._batcher.due(now, flush=idle or self._stop_by is not None):
+            self._flight.add(closed)
         while self._flight.out < _MAX_OUT and self._may_try("broker", now):
             batch = self._flight.next_to_send(now)
             if batch is None:
@@ -304,7 +304,9 @@ class Dispatcher:
             through_outage = batch.faults_at_send != self._clock.faults
             cause = "lost_in_outage" if through_outage else "lost"
             metrics.BATCHES_RESENT.labels(batch.capability.name, cause).inc()
-            _log.warning("batch is lost and sent again", batch_id=batch.id, cause=cause, strikes=batch.strikes, alone=batch.alone)
+            _log.warning(
+                "batch is lost and sent again", batch_id=batch.id, cause=cause, strikes=batch.strikes, alone=batch.alone
+            )
             if through_outage or (batch.alone and not self._began(batch)):
                 self._flight.again(batch, now)
             else:
@@ -409,7 +411,9 @@ class Dispatcher:
         for partition, ledger in self._assignment.ledgers().items():
             labels = (partition.topic, str(partition.partition))
             oldest = ledger.oldest_timestamp_ms
-            metrics.WATERMARK_LAG_SECONDS.labels(*labels).set(max(0.0, (now_ms - oldest) / 1000) if oldest is not None else 0.0)
+            metrics.WATERMARK_LAG_SECONDS.labels(*labels).set(
+                max(0.0, (now_ms - oldest) / 1000) if oldest is not None else 0.0
+            )
             try:
                 end = self._ports.consumer.highwater(partition)
                 position = self._ports.consumer.position(partition, timeout_ms=0) if end is not None else None
@@ -477,4 +481,3 @@ def _order(batch: Batch) -> WorkOrder:
         for i in batch.items
     ]
     return WorkOrder(batch.id, batch.capability.name, batch.alone, items)
-

@@ -67,7 +67,9 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     def started(**_: object) -> None:
         health.set_condition("broker", None)
         heartbeat.start()
-        _log.info("worker is ready", worker=worker, capabilities=sorted(capabilities), threads=settings.worker_concurrency)
+        _log.info(
+            "worker is ready", worker=worker, capabilities=sorted(capabilities), threads=settings.worker_concurrency
+        )
 
     @worker_shutdown.connect(weak=False)
     def ended(**_: object) -> None:

@@ -107,11 +107,15 @@ class BatchRunner:
             if order.alone:
                 self._patiently(lambda: self._preflight(station, order), progress, give_up_at)
             todo, rejects = self._patiently(lambda: self._undecided(station, order), progress, give_up_at)
-            outcomes = self._patiently(lambda: self._pipeline(station, [item for _, item in todo]), progress, give_up_at)
+            outcomes = self._patiently(
+                lambda: self._pipeline(station, [item for _, item in todo]), progress, give_up_at
+            )
             rows = _rows(order.items, todo, outcomes, rejects)
             # The work is done: storing it may take longer than computing it again would.
             give_up_at = max(give_up_at, time.monotonic() + self._patience_s / 2)
-            self._patiently(lambda: station.store.store(order.batch_id, rows, orjson.dumps(rejects).decode()), progress, give_up_at)
+            self._patiently(
+                lambda: station.store.store(order.batch_id, rows, orjson.dumps(rejects).decode()), progress, give_up_at
+            )
         except CrashSuspected as error:
             return "suspect", str(error)
         except TransientError as error:
@@ -150,7 +154,9 @@ class BatchRunner:
             raise TransientError(str(error)) from error  # dead before we came
         self._crash_seen = False
 
-    def _undecided(self, station: Station, order: WorkOrder) -> tuple[list[tuple[int, WorkItem]], list[tuple[int, str, str]]]:
+    def _undecided(
+        self, station: Station, order: WorkOrder
+    ) -> tuple[list[tuple[int, WorkItem]], list[tuple[int, str, str]]]:
         """The items to compute, validated, by their place in the batch; and those whose data does not fit its schema."""
         existing = station.store.existing(item.decision_id for item in order.items)
         todo: list[tuple[int, WorkItem]] = []
@@ -193,10 +199,12 @@ class BatchRunner:
             # Neither the message nor the values of the traceback are logged: either may quote the text.
             place = traceback.extract_tb(error.__traceback__)[-1]
             name = type(error).__name__
-            _log.error("pipeline failed", items=len(items), error_class=name, file=place.filename, line=place.lineno)  # noqa: TRY400
+            _log.error("pipeline failed", items=len(items), error_class=name, file=place.filename, line=place.lineno)
             raise PermanentError(DeadLetterReason.INTERNAL, f"the pipeline raised {name}") from error
         if len(outcomes) != len(items):
-            raise ConfigurationError(f"pipeline {station.capability.name} gave {len(outcomes)} outcomes for {len(items)} items")
+            raise ConfigurationError(
+                f"pipeline {station.capability.name} gave {len(outcomes)} outcomes for {len(items)} items"
+            )
         return outcomes
 
 

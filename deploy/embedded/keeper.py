@@ -128,7 +128,9 @@ class Keeper:
         pause_s = _PROBE_WHILE_STARTING_S
         while not self._stop.is_set():
             if _ended(process, pidfd, self._wake, pause_s):
-                return f"it ended with code {process.returncode}: {explain(tail(self._folder.log(self.spec.name), 2048))}"
+                return (
+                    f"it ended with code {process.returncode}: {explain(tail(self._folder.log(self.spec.name), 2048))}"
+                )
             if self._probe():
                 answered = time.monotonic()
                 pause_s = _PROBE_WHILE_HEALTHY_S

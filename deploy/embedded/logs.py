@@ -20,12 +20,18 @@ _SENTENCES = (
         r"(?:address already in use|could not create any tcp|bind.*failed)",
         "its port is taken by another program: run `tidegate down` and `tidegate up`, which chooses another one",
     ),
-    (r"error while loading shared libraries: (\S+?):", "the shared library {0} is missing: install the package that has it"),
+    (
+        r"error while loading shared libraries: (\S+?):",
+        "the shared library {0} is missing: install the package that has it",
+    ),
     (r"outofmemoryerror", "the Java process ran out of memory: stop other programs, or use a remote Kafka"),
     (r"cannot allocate memory|std::bad_alloc", "the machine has no memory left: stop other programs"),
     (r"no module named '?([\w.]+)", "the Python module {0} is missing: install the project again with `make install`"),
     (r"permission denied", "a file may not be read or written: does the data folder belong to another user?"),
-    (r"database files are incompatible", "the data folder was made by another Postgres version: use a new --data folder"),
+    (
+        r"database files are incompatible",
+        "the data folder was made by another Postgres version: use a new --data folder",
+    ),
 )
 
 

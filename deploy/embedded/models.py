@@ -86,7 +86,9 @@ class ModelCare:
         """The model's stubs as processes. With several instances the names repeat, the pids do not."""
         name = f"triton-stub:{self.name}"
         alive = [stub for stub in self._stubs if stub.process.live() is not None]
-        return [ProcessState(name=name, pid=stub.process.pid, healthy=self._healthy, restarts=self._heals) for stub in alive]
+        return [
+            ProcessState(name=name, pid=stub.process.pid, healthy=self._healthy, restarts=self._heals) for stub in alive
+        ]
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -105,7 +107,11 @@ class ModelCare:
             self._unwell("waits for Triton")
             self._answered = time.monotonic()
             return
-        states = {entry.get("version", ""): entry.get("state", "") for entry in self._http.index() if entry["name"] == self.name}
+        states = {
+            entry.get("version", ""): entry.get("state", "")
+            for entry in self._http.index()
+            if entry["name"] == self.name
+        }
         self._versions = tuple(sorted((v for v, state in states.items() if state == "READY"), key=_version_order))
         if not self._versions:
             if "LOADING" not in states.values():
@@ -247,5 +253,7 @@ def _version_order(version: str) -> tuple[int, str]:
 
 def _first_line(error: Exception) -> str:
     """Triton's messages carry the model's traceback; its last line says what went wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith(("At:", "/"))]
+    lines = [
+        line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith(("At:", "/"))
+    ]
     return (lines[0] if lines else type(error).__name__)[:300]

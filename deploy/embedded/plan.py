@@ -110,10 +110,12 @@ def endpoints_of(plan: Plan, folder: DataFolder) -> Endpoints:
 
 
 def write_plan(folder: DataFolder, plan: Plan) -> None:
+    """Keep the plan for the supervisor, readable by its owner only."""
     descriptor = os.open(folder.plan, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(plan.model_dump_json().encode())
 
 
 def read_plan(folder: DataFolder) -> Plan:
+    """The plan that `up` wrote."""
     return Plan.model_validate_json(folder.plan.read_bytes())

@@ -14,7 +14,12 @@ __all__ = ["blocking_folder", "check_disk", "debian_package"]
 #: Kafka's and Postgres' folders take about 120 MB when empty; below this a first burst of messages would fill the disk.
 _NEEDED_MB = 400
 
-_DEBIAN_PACKAGES = {"libexpat.so.1": "libexpat1", "libz.so.1": "zlib1g", "libgomp.so.1": "libgomp1", "libstdc++.so.6": "libstdc++6"}
+_DEBIAN_PACKAGES = {
+    "libexpat.so.1": "libexpat1",
+    "libz.so.1": "zlib1g",
+    "libgomp.so.1": "libgomp1",
+    "libstdc++.so.6": "libstdc++6",
+}
 
 
 def check_disk(folder: Path) -> None:

@@ -19,13 +19,22 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from deploy.embedded.layout import DataFolder
 
-__all__ = ["Leftover", "ProcessRef", "RunAs", "StackLock", "end_leftovers", "find_leftovers", "forget", "spawn", "terminate"]
+__all__ = [
+    "Leftover",
+    "ProcessRef",
+    "RunAs",
+    "StackLock",
+    "end_leftovers",
+    "find_leftovers",
+    "forget",
+    "spawn",
+    "terminate",
+]
 
 _MARK_VARIABLE = "TIDEGATE_STACK_MARK"
 #: The kernel counts a process's start in hundredths of a second, and the clock may be adjusted a little in between.
@@ -104,7 +113,7 @@ def spawn(
     """Start a process that writes to its own log, and record it."""
     log = folder.log(name)
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - commands are made here, never from input
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,

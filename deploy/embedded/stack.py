@@ -53,6 +53,10 @@ def default_model_repository() -> tuple[Path, ...]:
     return (path,) if path.is_dir() else ()
 
 
+def _silent(_name: str, _sentence: str) -> None:
+    """Tell nobody."""
+
+
 class Stack:
     """One data folder and what should run in it."""
 
@@ -80,7 +84,7 @@ class Stack:
     def folder(self) -> DataFolder:
         return self._folder
 
-    def up(self, tell: Tell = lambda name, sentence: None) -> StackState:
+    def up(self, tell: Tell = _silent) -> StackState:
         """Start everything and wait until it is healthy; if it runs already, only wait.
 
         Raises:
@@ -102,7 +106,7 @@ class Stack:
                 lock.release()
         return self._wait_healthy(supervisor, tell)
 
-    def down(self, tell: Tell = lambda name, sentence: None) -> bool:
+    def down(self, tell: Tell = _silent) -> bool:
         """Stop everything, in reverse order, with patience. False when nothing ran."""
         folder = self._folder
         if not folder.run.is_dir():
@@ -174,7 +178,7 @@ class Stack:
         keep_small(log)
         command = [sys.executable, "-m", "deploy.embedded.supervisor", str(folder.root), str(lock.descriptor)]
         with log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

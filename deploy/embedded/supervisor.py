@@ -134,9 +134,12 @@ class Supervisor:
 
     def _write(self, state: StackState) -> None:
         old = self._written
-        if old is not None and state.written_at - old.written_at < _HEARTBEAT_S:
-            if state.model_copy(update={"written_at": old.written_at}) == old:
-                return
+        if (
+            old is not None
+            and state.written_at - old.written_at < _HEARTBEAT_S
+            and state.model_copy(update={"written_at": old.written_at}) == old
+        ):
+            return
         with contextlib.suppress(OSError):  # a full disk must not end the supervisor; the old time shows it
             write_state(self._folder, state)
             self._written = state

@@ -32,18 +32,24 @@ __all__ = ["app"]
 app = typer.Typer(help="The embedded stack: real servers on this machine.", no_args_is_help=True)
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data folder. Default: $TIDEGATE_DATA, or one chosen for the user.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--data", help="Data folder. Default: $TIDEGATE_DATA, or one chosen for the user.", show_default=False
+    ),
 ]
 
 
 @app.command()
 def up(
     data: DataOption = None,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is healthy; the stack stays up.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when it is healthy; the stack stays up.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes.")] = 1,
     dispatchers: Annotated[int, typer.Option(min=0, help="Dispatcher processes.")] = 1,
     model_repository: Annotated[
-        list[Path] | None, typer.Option(help="Folder of Triton models; may be given more than once.", show_default=False)
+        list[Path] | None,
+        typer.Option(help="Folder of Triton models; may be given more than once.", show_default=False),
     ] = None,
     no_app: Annotated[bool, typer.Option("--no-app", help="Only the servers: no dispatcher, no workers.")] = False,
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait until everything is healthy.")] = 240.0,
@@ -62,7 +68,9 @@ def up(
     with _sentences(), _Progress(console) as progress:
         state = stack.up(progress.tell)
     if stack.was_running:
-        console.print("The stack runs already. To change it: [bold]tidegate down[/], then [bold]up[/] with other options.")
+        console.print(
+            "The stack runs already. To change it: [bold]tidegate down[/], then [bold]up[/] with other options."
+        )
     console.print(_table(state))
     console.print(f"Healthy after {time.monotonic() - started:.1f} s. Data and logs: {stack.folder.root}")
     if detach or stack.was_running:
@@ -109,7 +117,9 @@ class _Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._console.is_terminal:
             self._live.stop()
 
@@ -126,7 +136,9 @@ class _Progress:
         with self._lock:
             for name, sentence in self._lines.items():
                 done = sentence == "healthy"
-                grid.add_row("[green]✓[/]" if done else "[yellow]…[/]", name, Text(sentence, style="green" if done else ""))
+                grid.add_row(
+                    "[green]✓[/]" if done else "[yellow]…[/]", name, Text(sentence, style="green" if done else "")
+                )
         return grid
 
 
@@ -144,7 +156,13 @@ def _table(state: StackState) -> Table:
     local = {process.name for process in state.processes}
     for process in state.processes:
         address = where.get(process.name) or process.metrics or ""
-        table.add_row(process.name, _health(process.healthy, process.detail), str(process.pid or "-"), str(process.restarts), address)
+        table.add_row(
+            process.name,
+            _health(process.healthy, process.detail),
+            str(process.pid or "-"),
+            str(process.restarts),
+            address,
+        )
     for name in where.keys() - local:
         address = (state.endpoints.triton.grpc if name == "triton" else where[name]) or ""
         if address:
@@ -165,7 +183,13 @@ def _public(state: StackState | None) -> dict[str, object]:
     """The JSON that other programs rely on: these keys and no others."""
     if state is None:
         triton = {"grpc": None, "http": None, "metrics": None}
-        nothing: dict[str, object] = {"healthy": False, "kafka": None, "postgres": None, "valkey": None, "triton": triton}
+        nothing: dict[str, object] = {
+            "healthy": False,
+            "kafka": None,
+            "postgres": None,
+            "valkey": None,
+            "triton": triton,
+        }
         return nothing | {"processes": [], "models": []}
     endpoints = state.endpoints
     return {
@@ -174,7 +198,9 @@ def _public(state: StackState | None) -> dict[str, object]:
         "postgres": _masked(endpoints.postgres),
         "valkey": _masked(endpoints.valkey),
         "triton": endpoints.triton.model_dump(),
-        "processes": [one.model_dump(include={"name", "pid", "healthy", "restarts", "metrics"}) for one in state.processes],
+        "processes": [
+            one.model_dump(include={"name", "pid", "healthy", "restarts", "metrics"}) for one in state.processes
+        ],
         "models": [one.model_dump(include={"name", "version", "sha256"}) for one in state.models],
     }
 

@@ -92,7 +92,10 @@ class TritonInference:
             metadata = self._client.get_model_metadata(model, client_timeout=5.0)
         except InferenceServerException as error:
             raise classify(model, self._address, error.status() or "", error.message() or "") from error
-        inputs = {tensor.name: _harmless(tensor.datatype, [max(1, int(d)) for d in tensor.shape]) for tensor in metadata.inputs}
+        inputs = {
+            tensor.name: _harmless(tensor.datatype, [max(1, int(d)) for d in tensor.shape])
+            for tensor in metadata.inputs
+        }
         self.infer(model, inputs, [tensor.name for tensor in metadata.outputs])
 
     def ready(self, models: Sequence[str]) -> str | None:
@@ -120,12 +123,18 @@ def classify(model: str, address: str, status: str, message: str) -> TidegateErr
     # A server that is starting or reloading knows the model a moment later: the caller waits, and says that it does.
     if code == "NOT_FOUND" or (code in {"UNAVAILABLE", "INVALID_ARGUMENT"} and "unknown model" in said):
         return ConfigurationError(f"{where}: the model is not loaded")
-    if "unexpected inference input" in said or "unexpected inference output" in said or "inference request for sequence" in said:
+    if (
+        "unexpected inference input" in said
+        or "unexpected inference output" in said
+        or "inference request for sequence" in said
+    ):
         return ConfigurationError(f"{where}: the model has other tensors than this version of Tidegate expects")
     if code in _TRANSIENT_CODES:
         return TransientError(f"{where}: {message[:200]}")
     # The server's message may quote the input, and texts never reach logs: only its first line's head is kept.
-    return PermanentError(DeadLetterReason.MODEL_ERROR, f"{where}: {message.splitlines()[0][:120] if message else 'no message'}")
+    return PermanentError(
+        DeadLetterReason.MODEL_ERROR, f"{where}: {message.splitlines()[0][:120] if message else 'no message'}"
+    )
 
 
 def _harmless(datatype: str, shape: list[int]) -> Tensor:

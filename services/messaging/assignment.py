@@ -41,7 +41,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         try:
             if offsets:
                 await self._consumer.commit_async(offsets)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, raising from here would break the rebalance
             # Not committed means delivered again to the next owner, who finds the results stored.
             _log.warning("watermarks not committed on revocation", error_class=type(error).__name__)
         self._forget(revoked, "revoked")
@@ -93,7 +93,9 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         """All open ones."""
         return dict(self._ledgers)
 
-    def watermarks(self, partitions: Collection[TopicPartition] | None = None) -> dict[TopicPartition, OffsetAndMetadata]:
+    def watermarks(
+        self, partitions: Collection[TopicPartition] | None = None
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
         """What may be committed now, of these partitions or of all."""
         offsets = {}
         for partition, ledger in self._ledgers.items():

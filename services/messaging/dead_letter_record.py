@@ -25,7 +25,10 @@ def dead_letter_record(
 ) -> DeadLetterRecord:
     """Original bytes plus one `dlq-<name>` header per fact (reason, error, topic, partition, offset, ...)."""
     kept = [(name, content or b"") for name, content in headers]
-    added = [(HEADER_PREFIX + name, fact.encode("utf-8", "backslashreplace")[:_MAX_DETAIL_BYTES]) for name, fact in facts.items()]
+    added = [
+        (HEADER_PREFIX + name, fact.encode("utf-8", "backslashreplace")[:_MAX_DETAIL_BYTES])
+        for name, fact in facts.items()
+    ]
     if key is None and value is None:
         key = b""  # Kafka's client refuses a record with neither; the row in Postgres says that the value was null
     return DeadLetterRecord(key, value, kept + added)

@@ -72,7 +72,12 @@ class PartitionLedger:
         """
         if self._closed:
             return
-        if offset in self._settled or not self._pending or offset < self._pending[0][0] or offset > self._pending[-1][0]:
+        if (
+            offset in self._settled
+            or not self._pending
+            or offset < self._pending[0][0]
+            or offset > self._pending[-1][0]
+        ):
             raise UnknownOffset(f"{self.topic}[{self.partition}] offset {offset} is not pending")
         self._settled[offset] = output_offset
         if output_offset >= self._next_output:

@@ -82,7 +82,9 @@ def recover(
     return found
 
 
-def _read(settings: Settings, floors: dict[TopicPartition, int], ends: dict[TopicPartition, int]) -> dict[TopicPartition, set[str]]:
+def _read(
+    settings: Settings, floors: dict[TopicPartition, int], ends: dict[TopicPartition, int]
+) -> dict[TopicPartition, set[str]]:
     """Ids of the events of each partition from its floor to its end."""
     give_up_at = time.monotonic() + _TIMEOUT_S
     published: dict[TopicPartition, set[str]] = {target: set() for target in floors}
@@ -93,7 +95,9 @@ def _read(settings: Settings, floors: dict[TopicPartition, int], ends: dict[Topi
             reader.seek(target, floor)
         while open_ends := [t for t in floors if reader.position(t, timeout_ms=_CALL_MS) < ends[t]]:
             if time.monotonic() > give_up_at:
-                raise TransientError(f"Kafka: reading {len(open_ends)} output partitions took longer than {_TIMEOUT_S:.0f} s")
+                raise TransientError(
+                    f"Kafka: reading {len(open_ends)} output partitions took longer than {_TIMEOUT_S:.0f} s"
+                )
             for target, records in reader.poll(timeout_ms=200).items():
                 published[target].update(filter(None, (_event_id(r.value) for r in records)))
     finally:

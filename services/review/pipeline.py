@@ -80,7 +80,11 @@ class ReviewPipeline:
         return [(row, span, answer.version) for row, span in zip(scores.tolist(), spans, strict=True)]
 
     def _decide(
-        self, items: Sequence[WorkItem], scored: Sequence[tuple[int, _Scored]], outcomes: list[Outcome | None], model_ms: float
+        self,
+        items: Sequence[WorkItem],
+        scored: Sequence[tuple[int, _Scored]],
+        outcomes: list[Outcome | None],
+        model_ms: float,
     ) -> None:
         version = scored[0][1][2]
         labels = self._label_names(version, len(scored[0][1][0]))
@@ -112,7 +116,9 @@ class ReviewPipeline:
                 self._labels = {**self._labels, version: known}
         if len(known) != columns:
             self._labels = {}
-            raise ConfigurationError(f"model {MODEL} names {len(known)} labels in its config's `labels` parameter and scores {columns}")
+            raise ConfigurationError(
+                f"model {MODEL} names {len(known)} labels in its config's `labels` parameter and scores {columns}"
+            )
         return known
 
 

@@ -82,8 +82,8 @@ class Engine:
         with np.load(folder / "embeddings.npz") as table:
             self._rows: NDArray[np.int8] = table["rows"]
             self._scales: NDArray[np.float32] = table["scales"].astype(np.float32)
-        self._first = self._tokenizer.token_to_id("<s>")
-        self._last = self._tokenizer.token_to_id("</s>")
+        self._first: int = _required(self._tokenizer.token_to_id("<s>"), "<s>")
+        self._last: int = _required(self._tokenizer.token_to_id("</s>"), "</s>")
         self._planner = Planner(settings.shapes, settings.call_cost)
         self._capacity = self._planner.longest - 2
         core = openvino.Core()
@@ -100,10 +100,12 @@ class Engine:
         self._calls: dict[Shape, _Graph] = {}
         for shape in self._planner.shapes:
             model = core.read_model(folder / "model.xml")
-            model.reshape({
-                "embeddings": [shape.batch, shape.width, self._rows.shape[1]],
-                "mask": [shape.batch, shape.width],
-            })
+            model.reshape(
+                {
+                    "embeddings": [shape.batch, shape.width, self._rows.shape[1]],
+                    "mask": [shape.batch, shape.width],
+                }
+            )
             self._calls[shape] = _Graph(core.compile_model(model, "CPU", options), shape, self._rows.shape[1])
 
     @property
@@ -177,6 +179,12 @@ class Engine:
             graph.mask[len(call.indexes) :, 0] = 1  # an empty row must not divide by zero
             logits[list(call.indexes)] = graph.run()[: len(call.indexes)]
         return logits
+
+
+def _required(identifier: int | None, piece: str) -> int:
+    if identifier is None:
+        raise ConfigurationError(f"the tokenizer has no piece {piece}: tokenizer.json is not this model's")
+    return identifier
 
 
 class _Graph:

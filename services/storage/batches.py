@@ -51,7 +51,9 @@ class BatchBoard:
                 "SELECT batch_id::text, outcome, rejects, detail FROM batch_done WHERE batch_id = ANY (%s::uuid[])",
                 ("{" + ",".join(batch_ids) + "}",),
             )
-            return [FinishedBatch(b, o, [(r[0], r[1], r[2]) for r in rejects], d) for b, o, rejects, d in cursor.fetchall()]
+            return [
+                FinishedBatch(b, o, [(r[0], r[1], r[2]) for r in rejects], d) for b, o, rejects, d in cursor.fetchall()
+            ]
 
     def give_up(self, batch_id: str, outcome: str, detail: str) -> None:
         """A worker hands the batch back: `retry`, `suspect` or `misconfigured`. A `done` marker is never overwritten."""
@@ -65,7 +67,8 @@ class BatchBoard:
         """A suspected batch is about to run here."""
         with self._database.cursor("started") as cursor:
             cursor.execute(
-                "INSERT INTO batch_started (batch_id, worker) VALUES (%s, %s) ON CONFLICT DO NOTHING", (batch_id, worker)
+                "INSERT INTO batch_started (batch_id, worker) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (batch_id, worker),
             )
 
     def was_started(self, batch_id: str) -> bool:

@@ -66,7 +66,9 @@ class Database:
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             raise ConfigurationError(f"Postgres has no such table or column; run the migrations: {error}") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.InternalError_, PoolTimeout) as error:
-            raise TransientError(f"Postgres: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+            raise TransientError(
+                f"Postgres: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            ) from error
         finally:
             metrics.POSTGRES_SECONDS.labels(statement).observe(time.perf_counter() - started)
 

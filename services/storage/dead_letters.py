@@ -101,9 +101,9 @@ class DeadLetterStore:
             parameters.append(since)  # type: ignore[arg-type]
         if pending_only:
             where.append("replayed_at IS NULL")
-        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE {' AND '.join(where)} ORDER BY failed_at DESC, id LIMIT %s"  # noqa: S608 - constants only
+        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE {' AND '.join(where)} ORDER BY failed_at DESC, id LIMIT %s"
         with self._database.cursor("find_dead_letters") as cursor:
-            cursor.execute(query, [*parameters, limit])  # type: ignore[call-overload]
+            cursor.execute(query, [*parameters, limit])
             return [_from_row(row) for row in cursor.fetchall()]
 
     def count_by_reason(self) -> list[tuple[str, int, int]]:
@@ -118,7 +118,8 @@ class DeadLetterStore:
         """This letter's bytes (or a mended copy) are on the input topic again, acknowledged."""
         with self._database.cursor("mark_replayed") as cursor:
             cursor.execute(
-                "UPDATE dead_letter SET replayed_at = now(), replay_count = replay_count + 1 WHERE id = %s", (identifier,)
+                "UPDATE dead_letter SET replayed_at = now(), replay_count = replay_count + 1 WHERE id = %s",
+                (identifier,),
             )
 
 

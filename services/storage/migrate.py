@@ -35,7 +35,9 @@ def migrate(dsn: str, folders: Mapping[str, Path]) -> list[str]:
     """
     ran: list[str] = []
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=5, application_name="tidegate-migrate") as connection:
+        with psycopg.connect(
+            dsn, autocommit=True, connect_timeout=5, application_name="tidegate-migrate"
+        ) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migration (component text, name text, sha256 text NOT NULL,"
@@ -52,9 +54,11 @@ def migrate(dsn: str, folders: Mapping[str, Path]) -> list[str]:
                     if before == digest:
                         continue
                     if before is not None:
-                        raise ConfigurationError(f"migration {component}/{file.name} has changed since it ran; add a new file instead")
+                        raise ConfigurationError(
+                            f"migration {component}/{file.name} has changed since it ran; add a new file instead"
+                        )
                     with connection.transaction():
-                        connection.execute(text)  # type: ignore[call-overload]  # SQL from our own files, not composed
+                        connection.execute(text)  # SQL from our own files, not composed
                         connection.execute(
                             "INSERT INTO schema_migration (component, name, sha256) VALUES (%s, %s, %s)",
                             (component, file.name, digest),

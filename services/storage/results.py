@@ -76,18 +76,18 @@ class ResultStore:
     def store(self, batch_id: str, rows_json: str, rejects_json: str) -> None:
         """Insert the rows (a JSON array of objects with the columns' names) and mark the batch done."""
         with self._database.cursor("store_batch") as cursor:
-            cursor.execute(self._store, (rows_json, batch_id, rejects_json))  # type: ignore[arg-type]
+            cursor.execute(self._store, (rows_json, batch_id, rejects_json))
 
     def existing(self, decision_ids: Iterable[str]) -> set[str]:
         """Which of these have a row already."""
         with self._database.cursor("existing") as cursor:
-            cursor.execute(self._existing, (_uuid_array(decision_ids),))  # type: ignore[arg-type]
+            cursor.execute(self._existing, (_uuid_array(decision_ids),))
             return {row[0] for row in cursor.fetchall()}
 
     def read(self, decision_ids: Iterable[str]) -> dict[str, StoredResult]:
         """The stored rows of these ids, by id; ids without a row are absent."""
         with self._database.cursor("read_results") as cursor:
-            cursor.execute(self._read, (_uuid_array(decision_ids),))  # type: ignore[arg-type]
+            cursor.execute(self._read, (_uuid_array(decision_ids),))
             return {row[0]: StoredResult(*row) for row in cursor.fetchall()}
 
 

@@ -47,13 +47,21 @@ DECIDED = Counter("tidegate_decided", "Results durable, published and acknowledg
 DEAD_LETTERED = Counter("tidegate_dead_lettered", "Messages dead-lettered (row and record).", ["capability", "reason"])
 DUPLICATES = Counter("tidegate_duplicates", "Events seen before with the same content: one effect.", ["capability"])
 REPUBLISH_SUPPRESSED = Counter(
-    "tidegate_republish_suppressed", "Results found on the output topic after a restart and not sent again.", ["capability"]
+    "tidegate_republish_suppressed",
+    "Results found on the output topic after a restart and not sent again.",
+    ["capability"],
 )
 END_TO_END_SECONDS = Histogram(
-    "tidegate_end_to_end_seconds", "From the input record's timestamp to its acknowledged result.", ["capability"], buckets=_LATENCY
+    "tidegate_end_to_end_seconds",
+    "From the input record's timestamp to its acknowledged result.",
+    ["capability"],
+    buckets=_LATENCY,
 )
 BATCH_SIZE = Histogram(
-    "tidegate_batch_size", "Messages per dispatched batch.", ["capability"], buckets=(1, 2, 4, 8, 16, 32, 48, 64, 128, 256, 512)
+    "tidegate_batch_size",
+    "Messages per dispatched batch.",
+    ["capability"],
+    buckets=(1, 2, 4, 8, 16, 32, 48, 64, 128, 256, 512),
 )
 BATCHES_RESENT = Counter("tidegate_batches_resent", "Batches sent again, by cause.", ["capability", "cause"])
 QUARANTINED = Gauge("tidegate_quarantined_batches", "Suspected batches waiting to run alone.")
@@ -69,11 +77,15 @@ WATERMARK_LAG_SECONDS = Gauge(
 CIRCUIT_OPEN = Gauge("tidegate_circuit_open", "1 while work waits for this dependency.", ["dependency"])
 DEAD_LETTER_LIMIT_HIT = Gauge("tidegate_dead_letter_limit_hit", "1 after too many dead letters stopped consumption.")
 REBALANCES = Counter("tidegate_rebalances", "Partitions that came and went.", ["event"])
-LOOP_SECONDS = Histogram("tidegate_loop_seconds", "One iteration of the dispatcher's loop, waiting excluded.", buckets=_CALL)
+LOOP_SECONDS = Histogram(
+    "tidegate_loop_seconds", "One iteration of the dispatcher's loop, waiting excluded.", buckets=_CALL
+)
 SEND_SECONDS = Histogram("tidegate_send_seconds", "Handing one batch to the Celery broker.", buckets=_CALL)
 
 # --- worker ----------------------------------------------------------------------------------------------------------
-TASK_SECONDS = Histogram("tidegate_task_seconds", "One batch in a worker, by outcome.", ["capability", "outcome"], buckets=_CALL)
+TASK_SECONDS = Histogram(
+    "tidegate_task_seconds", "One batch in a worker, by outcome.", ["capability", "outcome"], buckets=_CALL
+)
 INFERENCE_SECONDS = Histogram("tidegate_inference_seconds", "One call to Triton.", ["model", "outcome"], buckets=_CALL)
 HEARTBEATS = Counter("tidegate_heartbeats", "Signs of life a worker wrote to Postgres.", ["outcome"])
 

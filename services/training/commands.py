@@ -26,8 +26,8 @@ RUNS = Path("runs")
 
 def _needs_torch() -> None:
     try:
-        import torch  # noqa: F401, PLC0415
-        import transformers  # noqa: F401, PLC0415
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
             f"{error.name} is not installed here. Training has an environment of its own: "
@@ -77,8 +77,12 @@ def train(
     result = fit(classifier, tokenizer, dataset.train, run, settings)
     save_classifier(classifier, tokenizer, run / "model")
     record = {
-        "model": model, "base": DEFAULT_BASE, "pieces": tokenizer.get_vocab_size(), "settings": asdict(settings),
-        "result": asdict(result), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "model": model,
+        "base": DEFAULT_BASE,
+        "pieces": tokenizer.get_vocab_size(),
+        "settings": asdict(settings),
+        "result": asdict(result),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     (run / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     typer.echo(f"{result.steps} steps, {result.texts} texts in {result.seconds:.0f} s; weights in {run / 'model'}")
@@ -87,4 +91,4 @@ def train(
 
 @app.command()
 def evaluate(model: str) -> None:
-    """placeholder"""
+    """Placeholder"""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +40,9 @@ def export_model(trained: Path, target: Path, texts: list[str], *, width: int = 
     size = table.shape[1]
     example = (torch.zeros(2, 8, size), torch.ones(2, 8))
     with torch.no_grad():
-        converted = openvino.convert_model(graph, example_input=example, input=[("embeddings", [-1, -1, size]), ("mask", [-1, -1])])
+        converted = openvino.convert_model(
+            graph, example_input=example, input=[("embeddings", [-1, -1, size]), ("mask", [-1, -1])]
+        )
     for port, name in zip(converted.inputs, ("embeddings", "mask"), strict=True):
         port.get_tensor().set_names({name})
     converted.outputs[0].get_tensor().set_names({"logits"})

@@ -93,7 +93,9 @@ def fit(model: Classifier, tokenizer: Tokenizer, items: list[Item], out: Path, s
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         if state["identity"] != identity:
-            raise ConfigurationError(f"{checkpoint} was made with other settings or data: remove it or use another --out")
+            raise ConfigurationError(
+                f"{checkpoint} was made with other settings or data: remove it or use another --out"
+            )
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])
@@ -104,8 +106,14 @@ def fit(model: Classifier, tokenizer: Tokenizer, items: list[Item], out: Path, s
         weights = {k: v for k, v in model.state_dict().items() if not k.endswith("word_embeddings.weight")}
         torch.save(
             {
-                "identity": identity, "model": weights, "optimizer": optimizer.state_dict(), "loss": loss_value,
-                "rng": torch.get_rng_state(), "step": step, "seen": texts, "spent": spent,
+                "identity": identity,
+                "model": weights,
+                "optimizer": optimizer.state_dict(),
+                "loss": loss_value,
+                "rng": torch.get_rng_state(),
+                "step": step,
+                "seen": texts,
+                "spent": spent,
             },
             part,
         )
@@ -115,7 +123,10 @@ def fit(model: Classifier, tokenizer: Tokenizer, items: list[Item], out: Path, s
     began, saved = time.monotonic() - spent, time.monotonic()
     total = settings.steps or -(-len(items) // settings.batch)
     columns = (
-        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
         TimeRemainingColumn(),
     )
     with SummaryWriter(str(out / "tensorboard")) as board, Progress(*columns) as bar:

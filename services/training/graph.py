@@ -22,7 +22,9 @@ class _Layer(nn.Module):
         self.heads = heads
         size = attention.query.weight.shape[0]
         self.mix = nn.Linear(size, 3 * size)
-        self.mix.weight.data = torch.cat([attention.query.weight, attention.key.weight, attention.value.weight]).detach()
+        self.mix.weight.data = torch.cat(
+            [attention.query.weight, attention.key.weight, attention.value.weight]
+        ).detach()
         self.mix.bias.data = torch.cat([attention.query.bias, attention.key.bias, attention.value.bias]).detach()
         self.join = layer.attention.output.dense
         self.norm = layer.attention.output.LayerNorm

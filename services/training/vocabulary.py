@@ -35,7 +35,12 @@ _LETTERS_KEPT = {"LATIN", "CYRILLIC", "GREEK", "KATAKANA", "HIRAGANA", "FULLWIDT
 def _script(character: str) -> str:
     """`han`, `letter` for any other alphabet, or `other` (digits, punctuation, symbols, marks of no alphabet)."""
     point = ord(character)
-    if 0x3400 <= point <= 0x4DBF or 0x4E00 <= point <= 0x9FFF or 0xF900 <= point <= 0xFAFF or 0x20000 <= point < 0x32000:
+    if (
+        0x3400 <= point <= 0x4DBF
+        or 0x4E00 <= point <= 0x9FFF
+        or 0xF900 <= point <= 0xFAFF
+        or 0x20000 <= point < 0x32000
+    ):
         return "han"
     if character.isascii():
         return "letter" if character.isalpha() else "other"
@@ -66,7 +71,9 @@ def choose_pieces(tokenizer: Tokenizer, words: Iterable[tuple[str, float]], limi
     """The ids to keep, ascending. `words` are (text, weight) pairs; of their Latin pieces the heaviest are kept."""
     vocabulary: list[tuple[str, float]] = json.loads(tokenizer.to_str())["model"]["vocab"]
     specials = {identifier for identifier in tokenizer.get_added_tokens_decoder()}
-    kept = {i for i, (piece, _) in enumerate(vocabulary) if i in specials or _always_kept(piece)} | specials | {0, 1, 2, 3}
+    kept = (
+        {i for i, (piece, _) in enumerate(vocabulary) if i in specials or _always_kept(piece)} | specials | {0, 1, 2, 3}
+    )
     weights: Counter[int] = Counter()
     batch = list(words)
     for encoding, (_, weight) in zip(

@@ -87,7 +87,11 @@ class Kafka:
         home = self.folder.kafka
         return ProcessSpec(
             name=self.name,
-            command=(*self._java(_read_classpath(home / "classpath.json")), "kafka.Kafka", str(home / "server.properties")),
+            command=(
+                *self._java(_read_classpath(home / "classpath.json")),
+                "kafka.Kafka",
+                str(home / "server.properties"),
+            ),
             environment=os.environ,
             probe=partial(kafka_answers, self.port),
             stop_patience_s=20.0,
@@ -118,7 +122,7 @@ class Kafka:
         command = [*self._java(classpath.split(":")), "kafka.tools.StorageTool", "format"]
         # An id may begin with "-", which the tool would take for an option.
         command += [f"--cluster-id={cluster_id}", "-c", str(properties)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if result.returncode != 0 or not (fresh / "meta.properties").is_file():
             raise ConfigurationError(f"Kafka's folder could not be formatted: {explain(result.stdout + result.stderr)}")
         fresh.rename(home / "data")

@@ -89,7 +89,7 @@ class Postgres:
             str(self._binaries() / "initdb"), "--pgdata", str(fresh), "--username=postgres", "--auth=trust",
             "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         ]  # fmt: skip
-        result = subprocess.run(  # noqa: S603
+        result = subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -102,7 +102,9 @@ class Postgres:
             extra_groups=[] if run_as else None,
         )
         if result.returncode != 0:
-            raise ConfigurationError(f"the Postgres folder could not be created: {explain(result.stdout + result.stderr)}")
+            raise ConfigurationError(
+                f"the Postgres folder could not be created: {explain(result.stdout + result.stderr)}"
+            )
         fresh.rename(data)
 
     def spec(self) -> ProcessSpec:
@@ -172,8 +174,16 @@ def _unprivileged_user(*, create: bool) -> RunAs | None:
         entry = pwd.getpwnam(_SYSTEM_USER)
     except KeyError:
         if create and (useradd := shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")):
-            command = [useradd, "--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
-            subprocess.run(command, capture_output=True, check=False, timeout=30)  # noqa: S603
+            command = [
+                useradd,
+                "--system",
+                "--no-create-home",
+                "--user-group",
+                "--shell",
+                "/usr/sbin/nologin",
+                _SYSTEM_USER,
+            ]
+            subprocess.run(command, capture_output=True, check=False, timeout=30)
         try:
             entry = pwd.getpwnam(_SYSTEM_USER)
         except KeyError:

@@ -48,7 +48,9 @@ class Triton:
         package = _package()
         stub = package / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / _STUB
         if not stub.is_file():
-            raise ConfigurationError(f"nvidia-pytriton has no stub for this Python {sys.version.split()[0]}: use Python 3.11")
+            raise ConfigurationError(
+                f"nvidia-pytriton has no stub for this Python {sys.version.split()[0]}: use Python 3.11"
+            )
         say("placing the Python backend")
         target = self.folder.triton / "backends" / "python"
         target.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,9 @@ class Triton:
 
     def _check_shared_libraries(self, stub: Path) -> None:
         """Let the dynamic loader judge: without arguments the stub only prints its usage."""
-        result = subprocess.run([str(stub)], capture_output=True, text=True, env=_environment(), check=False, timeout=30)  # noqa: S603
+        result = subprocess.run(
+            [str(stub)], capture_output=True, text=True, env=_environment(), check=False, timeout=30
+        )
         marker = "error while loading shared libraries: "
         if marker in result.stderr:
             library = result.stderr.split(marker, 1)[1].split(":", 1)[0]
@@ -116,7 +120,7 @@ def _environment() -> dict[str, str]:
 
 
 def _check_numpy() -> None:
-    """numpy 2 breaks the backend silently: models load, then the first text aborts the process."""
+    """Numpy 2 breaks the backend silently: models load, then the first text aborts the process."""
     version = importlib.metadata.version("numpy")
     if int(version.split(".", 1)[0]) >= 2:
         raise ConfigurationError(

@@ -60,7 +60,9 @@ class Valkey:
         try:
             binary = get_binary_path()
         except ValkeyBinaryNotFoundError as error:
-            raise ConfigurationError(f"there is no Valkey for this machine ({error}): set TIDEGATE_VALKEY_URL") from None
+            raise ConfigurationError(
+                f"there is no Valkey for this machine ({error}): set TIDEGATE_VALKEY_URL"
+            ) from None
         if not os.access(binary, os.X_OK):
             binary.chmod(binary.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         return str(binary)

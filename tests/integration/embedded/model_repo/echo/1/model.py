@@ -4,6 +4,7 @@
 """
 
 import os
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -14,11 +15,11 @@ _SCORES = np.array([0.01, 0.02, 0.03], dtype=np.float32)
 class TritonPythonModel:
     """TEXT string [n, 1] -> SCORES float32 [n, 3], SPANS int32 [n, 3, 2]."""
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a request with a bad text fails alone."""
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request):
+    def _answer(self, request: Any) -> Any:
         texts = pb_utils.get_input_tensor_by_name(request, "TEXT").as_numpy().reshape(-1)
         if b"EXIT" in texts:
             os._exit(1)
