@@ -18,6 +18,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,7 +105,12 @@ class Stack:
                 supervisor = self._start_supervisor(lock)
             finally:
                 lock.release()
-        return self._wait_healthy(supervisor, tell)
+        try:
+            return self._wait_healthy(supervisor, tell)
+        finally:
+            if supervisor is not None:
+                # It outlives this call; whoever lives longer than it, such as a test, must not keep it as a zombie.
+                threading.Thread(target=supervisor.wait, name="reap-supervisor", daemon=True).start()
 
     def down(self, tell: Tell = _silent) -> bool:
         """Stop everything, in reverse order, with patience. False when nothing ran."""
