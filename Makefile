@@ -92,7 +92,7 @@ compile := compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-
 pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 	$(UV) pip $(compile) --extra embedded --extra dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip $(compile) --extra embedded -c requirements/dev.txt pyproject.toml -o requirements/serving.txt
-	$(UV) pip $(compile) --extra train -c requirements/dev.txt pyproject.toml -o requirements/train.txt
+	$(UV) pip $(compile) --extra train --extra train-test -c requirements/dev.txt pyproject.toml -o requirements/train.txt
 	printf 'hatchling>=1.25\neditables\n' | $(UV) pip $(compile) -c requirements/dev.txt - -o requirements/build.txt
 
 clean: ## Remove caches and build products, not the environments and not the stack's data

@@ -1,11 +1,13 @@
-"""Texts to label scores, on one CPU thread, as fast as these cores allow.
+"""Texts to label scores and deciding spans, on one CPU thread, as fast as these cores allow.
 
 `load_engine(folder).infer(texts)` is the whole interface. Inside: one tokenizer call for the batch, an embedding lookup in
-numpy, the plan of `planner`, and one compiled OpenVINO graph per (batch, width).
+numpy, texts packed end to end (`packing`), one compiled OpenVINO graph per width, and pooling and the linear head in numpy.
 
 * The embedding table stays out of the graphs, as int8 rows with one scale each: 22 MB once per process instead of once
   per graph.
 * Graphs have static shapes: with dynamic ones each change of shape costs about 3 ms.
+* The head is outside the graph, in float32: calibration is folded into it, and each token's share of a logit (`evidence`) falls
+  out of the same product.
 * A text is tokenised as it is; nothing cleans it first, so spans point into the text that the caller has.
 
 An engine is not thread-safe. Use one per thread or process: OpenVINO releases the interpreter lock while it computes.
@@ -18,26 +20,26 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from services.errors import ConfigurationError
-from services.serving.planner import Planner, Shape
+from services.serving.evidence import deciding_tokens
+from services.serving.packing import Packer, Row
 from services.serving.windows import Span, character_spans, token_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_SHAPES", "Engine", "EngineSettings", "Scores", "load_engine"]
+__all__ = ["DEFAULT_WIDTHS", "MODEL_FILES", "Engine", "EngineSettings", "Scores", "load_engine"]
 
-#: One instance with these stays below 600 MB.
-DEFAULT_SHAPES: tuple[Shape, ...] = (
-    Shape(1, 16), Shape(1, 32), Shape(1, 64), Shape(1, 128),
-    Shape(4, 32), Shape(4, 64), Shape(4, 128),
-    Shape(16, 16), Shape(16, 32), Shape(16, 48), Shape(16, 64),
-)  # fmt: skip
+#: Full rows go to the widest; the others serve what is left, and single texts. One instance stays below 600 MB with these.
+DEFAULT_WIDTHS = (16, 32, 64, 96, 128)
+
+MODEL_FILES = ("model.xml", "model.bin", "tables.npz", "tokenizer.json", "labels.json")
 
 #: A text with more code points than this is tokenised with offsets at once: it will surely need several windows.
 _SURELY_LONG = 1500
@@ -47,12 +49,13 @@ _SURELY_LONG = 1500
 class EngineSettings:
     """How to compile. `cache` keeps compiled graphs between starts; `overlap` is in tokens."""
 
-    shapes: tuple[Shape, ...] = DEFAULT_SHAPES
+    widths: tuple[int, ...] = DEFAULT_WIDTHS
     threads: int = 1
     precision: str = "bf16"
     cache: Path | None = None
     overlap: int = 30
-    call_cost: float = 10.0
+    #: Scores from which the deciding span is looked for; below, the whole window stands for it.
+    explain_from: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,15 @@ class Scores:
     scores: NDArray[np.float32]
     spans: NDArray[np.int32]
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Token ids of each window, the text it is of, and its span of characters."""
+
+    ids: list[list[int]]
+    owners: list[int]
+    spans: list[Span]
 
 
 class Engine:
@@ -74,18 +86,20 @@ class Engine:
         from tokenizers import Tokenizer
 
         self.settings = settings
-        description = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-        self.labels: tuple[str, ...] = tuple(description["labels"])
+        self.labels: tuple[str, ...] = tuple(json.loads((folder / "labels.json").read_text(encoding="utf-8"))["labels"])
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        with np.load(folder / "embeddings.npz") as table:
-            self._rows: NDArray[np.int8] = table["rows"]
-            self._scales: NDArray[np.float32] = table["scales"].astype(np.float32)
+        with np.load(folder / "tables.npz") as tables:
+            self._rows: NDArray[np.int8] = tables["rows"]
+            self._scales: NDArray[np.float32] = tables["scales"].astype(np.float32)
+            self._positions: NDArray[np.float32] = tables["positions"].astype(np.float32)
+            self._weights: NDArray[np.float32] = tables["head_weights"].astype(np.float32).T.copy()  # (d, L)
+            self._bias: NDArray[np.float32] = tables["head_bias"].astype(np.float32)
         self._first: int = _required(self._tokenizer.token_to_id("<s>"), "<s>")
         self._last: int = _required(self._tokenizer.token_to_id("</s>"), "</s>")
-        self._planner = Planner(settings.shapes, settings.call_cost)
-        self._capacity = self._planner.longest - 2
+        self._packer = Packer(settings.widths)
+        self._capacity = self._packer.longest - 2
         core = openvino.Core()
         options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": settings.threads,
@@ -97,88 +111,88 @@ class Engine:
         if settings.cache is not None:
             settings.cache.mkdir(parents=True, exist_ok=True)
             options["CACHE_DIR"] = str(settings.cache)
-        self._calls: dict[Shape, _Graph] = {}
-        for shape in self._planner.shapes:
-            model = core.read_model(folder / "model.xml")
-            model.reshape(
-                {
-                    "embeddings": [shape.batch, shape.width, self._rows.shape[1]],
-                    "mask": [shape.batch, shape.width],
-                }
-            )
-            self._calls[shape] = _Graph(core.compile_model(model, "CPU", options), shape, self._rows.shape[1])
+        size = self._rows.shape[1]
+        # Read once: graphs reshaped from one model share its constants, which saves 20 MB a graph.
+        model = core.read_model(folder / "model.xml")
+        self._graphs: dict[int, _Graph] = {}
+        for width in self._packer.widths:
+            model.reshape({"embeddings": [1, width, size], "segments": [1, width]})
+            self._graphs[width] = _Graph(core.compile_model(model, "CPU", options), width, size)
 
     @property
     def window_tokens(self) -> int:
         """Tokens of one window, its two special tokens included."""
-        return self._planner.longest
+        return self._packer.longest
 
     def infer(self, texts: list[str]) -> Scores:
         """Score each text; a long one by the worst of its windows, per label."""
-        ids, owners, spans = self._windows(texts)
-        logits = self._run(ids)
-        probabilities = 1.0 / (1.0 + np.exp(-logits))
-        scores = np.zeros((len(texts), len(self.labels)), np.float32)
-        decided = np.zeros((len(texts), len(self.labels), 2), np.int32)
-        if len(ids) == len(texts):  # nothing is longer than a window
-            scores[:] = probabilities
-            decided[:, :, :] = np.asarray(spans, np.int32).reshape(len(texts), 1, 2)
-            return Scores(scores, decided, self.labels)
-        every_span = np.asarray(spans, np.int32)
-        first = 0
-        for text in range(len(texts)):
-            end = first
-            while end < len(owners) and owners[end] == text:
-                end += 1
-            worst = probabilities[first:end].argmax(axis=0)
-            scores[text] = probabilities[first:end].max(axis=0)
-            decided[text] = every_span[first:end][worst]
-            first = end
-        return Scores(scores, decided, self.labels)
+        windows = self._windows(texts)
+        labels = len(self.labels)
+        scores = np.zeros((len(texts), labels), np.float32)
+        spans = np.zeros((len(texts), labels, 2), np.int32)
+        for row in self._packer.pack([len(x) for x in windows.ids]):
+            evidence, probabilities, starts = self._run(row, windows.ids)
+            for place, window in enumerate(row.indexes):
+                text, whole = windows.owners[window], windows.spans[window]
+                better = np.flatnonzero(probabilities[place] > scores[text])
+                scores[text, better] = probabilities[place, better]
+                spans[text, better] = whole
+                flagged = [c for c in better.tolist() if probabilities[place, c] >= self.settings.explain_from]
+                if flagged:
+                    own = evidence[starts[place] + 1 : starts[place + 1] - 1]  # without the special tokens
+                    spans[text, flagged] = self._deciding(texts[text], whole, own[:, flagged])
+        return Scores(scores, spans, self.labels)
 
-    def _windows(self, texts: list[str]) -> tuple[list[list[int]], list[int], list[Span]]:
-        """Token ids of each window, which text it is of, and its span."""
+    def _windows(self, texts: list[str]) -> _Windows:
         short = [i for i, text in enumerate(texts) if len(text) <= _SURELY_LONG]
-        encoded: dict[int, list[int]] = {
-            i: encoding.ids
-            for i, encoding in zip(
-                short,
-                self._tokenizer.encode_batch_fast([texts[i] for i in short], add_special_tokens=False),
-                strict=True,
-            )
-        }
-        ids: list[list[int]] = []
-        owners: list[int] = []
-        spans: list[Span] = []
+        encodings = self._tokenizer.encode_batch_fast([texts[i] for i in short], add_special_tokens=False)
+        encoded: dict[int, list[int]] = {i: e.ids for i, e in zip(short, encodings, strict=True)}
+        found = _Windows([], [], [])
         for i, text in enumerate(texts):
             tokens = encoded.get(i)
             if tokens is not None and len(tokens) <= self._capacity:
-                ids.append([self._first, *tokens, self._last])
-                owners.append(i)
-                spans.append((0, len(text)))
+                found.ids.append([self._first, *tokens, self._last])
+                found.owners.append(i)
+                found.spans.append((0, len(text)))
                 continue
             encoding = self._tokenizer.encode(text, add_special_tokens=False)
             tokens = encoding.ids
-            windows = token_windows(len(tokens), self._capacity, self.settings.overlap)
-            for start, end in windows:
-                ids.append([self._first, *tokens[start:end], self._last])
-                owners.append(i)
-            spans += character_spans(windows, encoding.offsets, len(text))
-        return ids, owners, spans
+            cuts = token_windows(len(tokens), self._capacity, self.settings.overlap)
+            for start, end in cuts:
+                found.ids.append([self._first, *tokens[start:end], self._last])
+                found.owners.append(i)
+            found.spans.extend(character_spans(cuts, encoding.offsets, len(text)))
+        return found
 
-    def _run(self, ids: list[list[int]]) -> NDArray[np.float32]:
-        logits = np.zeros((len(ids), len(self.labels)), np.float32)
-        for call in self._planner.plan([len(x) for x in ids]):
-            graph = self._calls[call.shape]
-            graph.mask.fill(0)
-            for row, index in enumerate(call.indexes):
-                tokens = np.asarray(ids[index], np.int64)
-                # Stale values behind a shorter row are masked, so they need no clearing.
-                graph.embeddings[row, : len(tokens)] = self._rows[tokens] * self._scales[tokens, None]
-                graph.mask[row, : len(tokens)] = 1
-            graph.mask[len(call.indexes) :, 0] = 1  # an empty row must not divide by zero
-            logits[list(call.indexes)] = graph.run()[: len(call.indexes)]
-        return logits
+    def _run(self, row: Row, ids: list[list[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
+        """Contributions (tokens, L) without the bias, probabilities (sequences, L), and where each sequence starts."""
+        graph = self._graphs[row.width]
+        lengths = [len(ids[i]) for i in row.indexes]
+        starts = [0, *np.cumsum(lengths).tolist()]
+        used = starts[-1]
+        tokens = np.fromiter((t for i in row.indexes for t in ids[i]), np.int64, used)
+        np.multiply(self._rows[tokens], self._scales[tokens, None], out=graph.embeddings[0, :used])
+        graph.segments.fill(-1.0)  # what is left over sees only itself; stale values behind `used` touch nobody
+        for segment, (start, end) in enumerate(pairwise(starts)):
+            graph.embeddings[0, start:end] += self._positions[: end - start]
+            graph.segments[0, start:end] = segment
+        states = graph.run()[0, :used]
+        evidence: NDArray[np.float32] = states @ self._weights
+        means = np.add.reduceat(evidence, starts[:-1], axis=0) / np.asarray(lengths, np.float32)[:, None]
+        return evidence, 1.0 / (1.0 + np.exp(-(means + self._bias))), starts
+
+    def _deciding(self, text: str, whole: Span, evidence: NDArray[np.float32]) -> list[Span]:
+        """Character spans inside the window, one per column of `evidence` (tokens, labels)."""
+        first, last = whole
+        offsets = self._tokenizer.encode(text[first:last], add_special_tokens=False).offsets
+        if len(offsets) != len(evidence):  # a window of a long text may be cut otherwise when it stands alone
+            return [whole] * evidence.shape[1]
+        spans: list[Span] = []
+        for column in range(evidence.shape[1]):
+            start, end = deciding_tokens(evidence[:, column])
+            begin, stop = (offsets[start][0], offsets[end - 1][1]) if end > start else (0, last - first)
+            spans.append((first + begin, first + stop) if stop > begin else whole)
+        return spans
 
 
 def _required(identifier: int | None, piece: str) -> int:
@@ -190,29 +204,30 @@ def _required(identifier: int | None, piece: str) -> int:
 class _Graph:
     """A compiled graph with its own input buffers, which OpenVINO reads in place."""
 
-    def __init__(self, compiled: Any, shape: Shape, size: int) -> None:
+    def __init__(self, compiled: Any, width: int, size: int) -> None:
         import openvino
 
-        self.embeddings: NDArray[np.float32] = np.zeros((shape.batch, shape.width, size), np.float32)
-        self.mask: NDArray[np.float32] = np.zeros((shape.batch, shape.width), np.float32)
+        self.embeddings: NDArray[np.float32] = np.zeros((1, width, size), np.float32)
+        self.segments: NDArray[np.float32] = np.zeros((1, width), np.float32)
         self._request = compiled.create_infer_request()
         self._request.set_tensor("embeddings", openvino.Tensor(self.embeddings, shared_memory=True))
-        self._request.set_tensor("mask", openvino.Tensor(self.mask, shared_memory=True))
+        self._request.set_tensor("segments", openvino.Tensor(self.segments, shared_memory=True))
         self.run()  # the first run allocates
 
     def run(self) -> NDArray[np.float32]:
+        """Token states (1, width, d); valid until the next run."""
         self._request.infer()
         result: NDArray[np.float32] = self._request.get_output_tensor(0).data
         return result
 
 
 def load_engine(folder: Path, settings: EngineSettings | None = None) -> Engine:
-    """Compile the model in `folder` (`model.xml`, `embeddings.npz`, `tokenizer.json`, `labels.json`).
+    """Compile the model in `folder` (the files of `MODEL_FILES`).
 
     Raises:
         ConfigurationError: a file is missing; the message names it.
     """
-    for name in ("model.xml", "model.bin", "embeddings.npz", "tokenizer.json", "labels.json"):
+    for name in MODEL_FILES:
         if not (folder / name).is_file():
             raise ConfigurationError(f"model file {folder / name} is missing: fetch the model again, or export it")
     return Engine(folder, settings or EngineSettings())

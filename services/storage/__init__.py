@@ -5,6 +5,7 @@ from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter, DeadLetterStore, dead_letter_id, utc_from_ms
 from services.storage.migrate import SPINE_MIGRATIONS, migrate
 from services.storage.results import ResultStore, StoredResult
+from services.storage.rows import stream_rows
 
 __all__ = [
     "SPINE_MIGRATIONS",
@@ -18,5 +19,6 @@ __all__ = [
     "WorkerSign",
     "dead_letter_id",
     "migrate",
+    "stream_rows",
     "utc_from_ms",
 ]

@@ -1,94 +1,156 @@
-"""`tidegate train | evaluate | export MODEL`: the commands, with nothing of the work in them.
+"""`tidegate train | evaluate | export | promote | explain MODEL`: the commands, with nothing of the work in them.
 
-Torch is imported only when a command runs, so that `tidegate --help` works in the serving environment.
+Torch is imported only when a command that needs it runs, so that `tidegate --help` works in the serving environment.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from services.training.config import TrainConfig
+    from services.training.data.dataset import Dataset
+
 __all__ = ["app", "train"]
 
-app = typer.Typer(help="Train, evaluate and export a model.", no_args_is_help=True)
+app = typer.Typer(help="Train, evaluate, export and promote a model.", no_args_is_help=True)
 
-#: The base model's name on the model hub. A folder with the same files does as well.
-DEFAULT_BASE = "intfloat/multilingual-e5-small"
 RUNS = Path("runs")
+
+ModelArgument = Annotated[str, typer.Argument(help="Which model: review.")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder. Default: runs/MODEL.", show_default=False)]
+PublicOption = Annotated[
+    Path | None,
+    typer.Option("--public", help="Folder with the public data sets, one sub-folder each.", show_default=False),
+]
+
+
+@app.command()
+def train(
+    model: ModelArgument,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file. Default: the shipped model's.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; a run that was cut off continues from it.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model: a folder or a hub name.", show_default=False)] = None,
+    public: PublicOption = None,
+    steps: Annotated[int | None, typer.Option(help="End after this many steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after this much training time.")] = None,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validate with this many folds first.")] = 0,
+) -> None:
+    """Fine-tune a model. Run it again to continue one that was interrupted.
+
+    The configuration names your CSV or JSONL files (a text and labels, which may be missing), the public sets and the
+    hyper-parameters; see services/training/configs/example.yaml. Progress is shown here and in TensorBoard (RUN/tensorboard).
+    """
+    _known(model)
+    _needs_torch()
+    from services.training.config import SHIPPED_CONFIG, load_config
+
+    settings = load_config(config or SHIPPED_CONFIG)
+    update: dict[str, object] = {}
+    if base is not None:
+        update["base"] = base
+    if public is not None:
+        update["data"] = settings.data.model_copy(update={"public": public})
+    if steps is not None or minutes is not None:
+        update |= {"steps": steps, "minutes": minutes}
+    _train(model, settings.model_copy(update=update), out or RUNS / model, folds)
+
+
+def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
+    from services.training.cross_validation import cross_validate
+    from services.training.data.labels import LABELS
+    from services.training.data.load import load_config_data
+    from services.training.fit import FitSettings, fit
+    from services.training.network import load_classifier, prepare_base, save_classifier
+
+    typer.echo("reading and cleaning the data ...")
+    dataset = load_config_data(config)
+    typer.echo(f"{len(dataset.train)} training texts from {sum(m.train > 0 for m in dataset.manifest)} data sets")
+    _warn_of_empty_classes(dataset)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+    typer.echo("preparing the base model (pruning its vocabulary) ...")
+    folder = prepare_base(config.base, run / "base", [item.text for item in dataset.train])
+    steps = config.steps
+    if steps is None and config.minutes is None:
+        steps = max(1, round(len(dataset.train) / config.batch * config.epochs))
+    settings = FitSettings(
+        batch=config.batch,
+        width=config.width,
+        learning_rate=config.learning_rate,
+        head_learning_rate=config.head_learning_rate,
+        smoothing=config.smoothing,
+        seed=config.seed,
+        threads=config.threads,
+        steps=steps,
+        budget_s=None if config.minutes is None else config.minutes * 60,
+        checkpoint_s=config.checkpoint_minutes * 60,
+    )
+    if folds:
+        cross_validate(folder, dataset, run, settings, folds)
+    classifier, tokenizer = load_classifier(folder, LABELS)
+    result = fit(classifier, tokenizer, dataset.train, run, settings)
+    if not result.finished:
+        typer.echo(f"stopped after {result.steps} steps; the same command continues from {run / 'checkpoint.pt'}")
+        raise typer.Exit(130)
+    save_classifier(classifier, tokenizer, run / "model")
+    record = {
+        "model": model,
+        "base": config.base if "/" in config.base and not Path(config.base).is_dir() else Path(config.base).name,
+        "pieces": tokenizer.get_vocab_size(),
+        "config": config.model_dump(mode="json"),
+        "settings": asdict(settings),
+        "result": asdict(result),
+        "commit": _commit(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    (run / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    typer.echo(f"{result.steps} steps, {result.texts} texts in {result.seconds:.0f} s; weights in {run / 'model'}")
+    typer.echo(f"next: tidegate export {model}, tidegate evaluate {model}, tidegate promote {model}")
+
+
+def _warn_of_empty_classes(dataset: Dataset) -> None:
+    from services.training.data.labels import LABELS
+
+    for label in LABELS:
+        positives = sum(m.positives.get(label, 0) for m in dataset.manifest)
+        negatives = sum(m.negatives.get(label, 0) for m in dataset.manifest)
+        if not positives or not negatives:
+            missing = "positive" if not positives else "negative"
+            typer.secho(f"{label}: no {missing} text; its score will mean nothing", fg="yellow", err=True)
+
+
+def _commit() -> str:
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10)  # noqa: S607
+    except OSError:
+        return ""
+    return found.stdout.strip()
 
 
 def _needs_torch() -> None:
     try:
+        import accelerate  # noqa: F401
         import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
-            f"{error.name} is not installed here. Training has an environment of its own: "
-            "python -m venv .venv-train && .venv-train/bin/pip install -e '.[train]', then run the command with it"
+            f"{error.name} is not installed here. Training has an environment of its own: run `make train-env`, then this "
+            "command with .venv-train/bin/tidegate"
         ) from error
 
 
 def _known(model: str) -> None:
     if model != "review":
         raise ConfigurationError(f"there is no model {model!r} to train; known: review")
-
-
-@app.command()
-def train(
-    model: Annotated[str, typer.Argument(help="Which model: review.")],
-    data: Annotated[Path, typer.Option(help="Folder with one sub-folder per data set.")] = Path("data"),
-    base: Annotated[str, typer.Option(help="Base model: a folder or a hub name.")] = DEFAULT_BASE,
-    out: Annotated[Path | None, typer.Option(help="Run folder; a run that was cut off continues from it.")] = None,
-    max_texts: Annotated[int | None, typer.Option(help="Take at most this many training texts.")] = None,
-    steps: Annotated[int | None, typer.Option(help="End after this many steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="End after this much training time.")] = None,
-    batch: Annotated[int, typer.Option(help="Texts per step.")] = 32,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    seed: int = 1,
-) -> None:
-    """Fine-tune a model. Without --steps and --minutes it sees every text once."""
-    _known(model)
-    _needs_torch()
-    from services.training.dataset import load_dataset
-    from services.training.fit import FitSettings, fit
-    from services.training.labels import LABELS
-    from services.training.network import load_classifier, prepare_base, save_classifier
-
-    run = out or RUNS / model
-    dataset = load_dataset(data, seed=seed, max_texts=max_texts)
-    typer.echo(f"{len(dataset.train)} training texts from {len(dataset.manifest)} data sets")
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1), encoding="utf-8")
-    typer.echo("preparing the base model (pruning the vocabulary) ...")
-    folder = prepare_base(base, run / "base", [item.text for item in dataset.train if item.language == "en"])
-    classifier, tokenizer = load_classifier(folder, LABELS)
-    if steps is None and minutes is None:
-        steps = -(-len(dataset.train) // batch)
-    settings = FitSettings(
-        batch=batch, seed=seed, threads=threads, steps=steps, budget_s=None if minutes is None else minutes * 60
-    )
-    result = fit(classifier, tokenizer, dataset.train, run, settings)
-    save_classifier(classifier, tokenizer, run / "model")
-    record = {
-        "model": model,
-        "base": DEFAULT_BASE,
-        "pieces": tokenizer.get_vocab_size(),
-        "settings": asdict(settings),
-        "result": asdict(result),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    (run / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    typer.echo(f"{result.steps} steps, {result.texts} texts in {result.seconds:.0f} s; weights in {run / 'model'}")
-    typer.echo(f"next: tidegate evaluate {model} and tidegate export {model}")
-
-
-@app.command()
-def evaluate(model: str) -> None:
-    """Placeholder"""

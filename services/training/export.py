@@ -1,21 +1,27 @@
-"""From a trained folder to the files that the serving engine loads: int8 graph, embedding table, tokenizer, labels.
+"""From a trained folder to the files that the serving engine loads: int8 graph, tables, tokenizer, labels.
 
 Weights and activations become int8 by NNCF's post-training quantisation (transformer preset, smooth quantisation), calibrated
-on held-out texts; the embedding table becomes int8 rows with one scale each. `agreement` says what that changed.
+on held-out texts; the embedding table becomes int8 rows with one scale each; positions and the head stay float, and the
+calibration of the scores (`calibration.json`, when the trained folder has one) is folded into the head. Promises: the target
+folder is complete or untouched. `agreement.py` measures what the quantisation changed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.errors import ConfigurationError
+from services.training.calibration import Calibration
 from services.training.graph import ExportGraph
-from services.training.network import load_classifier
+from services.training.network import Classifier, load_classifier
 
 __all__ = ["export_model", "quantise_rows"]
 
@@ -26,47 +32,85 @@ def quantise_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray
     return np.round(table / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
 
-def export_model(trained: Path, target: Path, texts: list[str], *, width: int = 128, samples: int = 300) -> None:
-    """Write `model.xml`, `model.bin`, `embeddings.npz`, `tokenizer.json` and `labels.json` to `target`."""
+def export_model(trained: Path, target: Path, texts: Sequence[str], *, width: int = 128, samples: int = 400) -> None:
+    """Write the engine's files for the model in `trained` to `target`; `texts` calibrate the quantisation.
+
+    Raises:
+        ConfigurationError: there is no text to calibrate on, or no trained head.
+    """
+    if not texts:
+        raise ConfigurationError("the quantisation needs held-out texts to calibrate on, and there are none")
     import nncf
     import openvino
 
     nncf.set_log_level(logging.ERROR)
     model, tokenizer = load_classifier(trained)
     model.eval()
-    graph = ExportGraph(model).eval()
-    table = model.encoder.get_input_embeddings().weight.detach().numpy()
-    rows, scales = quantise_rows(table)
-    size = table.shape[1]
-    example = (torch.zeros(2, 8, size), torch.ones(2, 8))
-    with torch.no_grad():
-        converted = openvino.convert_model(
-            graph, example_input=example, input=[("embeddings", [-1, -1, size]), ("mask", [-1, -1])]
-        )
-    for port, name in zip(converted.inputs, ("embeddings", "mask"), strict=True):
-        port.get_tensor().set_names({name})
-    converted.outputs[0].get_tensor().set_names({"logits"})
+    embeddings = model.encoder.embeddings
+    rows, scales = quantise_rows(embeddings.word_embeddings.weight.detach().numpy())
+    # The segment vector is the same for every token: one constant less in the engine.
+    positions = (embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]).detach().numpy()
+    converted = _convert(model, rows.shape[1])
 
     tokenizer.no_padding()
     tokenizer.enable_truncation(width)
 
     def inputs(text: str) -> dict[str, NDArray[np.float32]]:
         ids = tokenizer.encode(text).ids
-        values = rows[ids].astype(np.float32) * scales[ids, None]
-        return {"embeddings": values[None], "mask": np.ones((1, len(ids)), np.float32)}
+        values = rows[ids].astype(np.float32) * scales[ids, None] + positions[: len(ids)]
+        return {"embeddings": values[None].astype(np.float32), "segments": np.zeros((1, len(ids)), np.float32)}
 
+    chosen = list(texts)[:: max(1, len(texts) // samples)][:samples]
     quantised = nncf.quantize(
         converted,
-        nncf.Dataset(texts[:samples], inputs),
+        nncf.Dataset(chosen, inputs),
         model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=min(samples, len(texts)),
+        subset_size=len(chosen),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=0.5)
         ),
     )
     tokenizer.no_truncation()
+
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    openvino.save_model(quantised, part / "model.xml", compress_to_fp16=True)
+    weights, bias = Calibration.load(trained, model.labels).fold(
+        model.head.weight.detach().numpy(), model.head.bias.detach().numpy()
+    )
+    np.savez(
+        part / "tables.npz",
+        rows=rows,
+        scales=scales,
+        positions=positions.astype(np.float16),
+        head_weights=weights,
+        head_bias=bias,
+    )
+    tokenizer.save(str(part / "tokenizer.json"), pretty=False)
+    (part / "labels.json").write_text(json.dumps({"labels": list(model.labels)}), encoding="utf-8")
+    _replace(part, target)
+
+
+def _convert(model: Classifier, size: int) -> object:
+    import openvino
+
+    graph = ExportGraph(model).eval()
+    example = (torch.zeros(1, 8, size), torch.zeros(1, 8))
+    with torch.no_grad():
+        converted = openvino.convert_model(
+            graph, example_input=example, input=[("embeddings", [1, -1, size]), ("segments", [1, -1])]
+        )
+    for port, name in zip(converted.inputs, ("embeddings", "segments"), strict=True):
+        port.get_tensor().set_names({name})
+    converted.outputs[0].get_tensor().set_names({"states"})
+    result: object = converted
+    return result
+
+
+def _replace(part: Path, target: Path) -> None:
+    """Put the new files into `target`, keeping what is not the model's data (`model.py`)."""
     target.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(quantised, target / "model.xml", compress_to_fp16=True)
-    np.savez(target / "embeddings.npz", rows=rows, scales=scales)
-    tokenizer.save(str(target / "tokenizer.json"), pretty=False)
-    (target / "labels.json").write_text(json.dumps({"labels": list(model.labels)}), encoding="utf-8")
+    for file in part.iterdir():
+        file.replace(target / file.name)
+    part.rmdir()

@@ -93,7 +93,9 @@ def fit(model: Classifier, tokenizer: Tokenizer, items: list[Item], out: Path, s
 class _Run:
     """State of one training run."""
 
-    def __init__(self, model: Classifier, tokenizer: Tokenizer, items: list[Item], out: Path, settings: FitSettings) -> None:
+    def __init__(
+        self, model: Classifier, tokenizer: Tokenizer, items: list[Item], out: Path, settings: FitSettings
+    ) -> None:
         torch.manual_seed(settings.seed)
         torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, out

@@ -1,7 +1,9 @@
-"""The encoder written out for export: embeddings in, logits out, with nothing that a tracer stumbles over.
+"""The encoder written out for export: embeddings in, token states out, with nothing that a tracer stumbles over.
 
-Takes the weights of a BERT model and computes what it computes (a test compares them). Query, key and value are one matrix;
-the word-embedding lookup is left out, because the serving engine does it outside the graph and shares it between graphs.
+Takes the weights of a BERT model and computes what it computes (a test compares them). Query, key and value are one matrix.
+The word and position embeddings are left out, because the serving engine adds them and shares them between graphs; pooling
+and head are left out, because they cost nothing in float32 and are where calibration and evidence come from. Several texts may
+lie end to end: a token sees those with the same segment number.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from torch.nn import functional
 from services.training.network import Classifier
 
 __all__ = ["ExportGraph"]
+
+#: Added to the attention scores of tokens of other texts; far below anything a model computes, and safe in bf16.
+_UNSEEN = -10_000.0
 
 
 class _Layer(nn.Module):
@@ -42,25 +47,18 @@ class _Layer(nn.Module):
 
 
 class ExportGraph(nn.Module):
-    """`forward(embeddings (b, w, d), mask (b, w) of 0 and 1) -> logits (b, labels)`, in evaluation mode."""
+    """`forward(embeddings (1, n, d), segments (1, n)) -> states (1, n, d)`, in evaluation mode."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         encoder = model.encoder
-        embeddings = encoder.embeddings
-        # Position and segment vectors are added in the graph: one constant.
-        self.positions = nn.Parameter(
-            (embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]).detach().clone()
-        )
-        self.norm = embeddings.LayerNorm
+        self.norm = encoder.embeddings.LayerNorm
         self.layers = nn.ModuleList(_Layer(x, encoder.config.num_attention_heads) for x in encoder.encoder.layer)
-        self.head = model.head
 
-    def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
-        states = self.norm(embeddings + self.positions[: embeddings.shape[1]])
-        bias = ((mask - 1.0) * 10_000.0)[:, None, None, :]
+    def forward(self, embeddings: Tensor, segments: Tensor) -> Tensor:
+        states = self.norm(embeddings)
+        bias = torch.where(segments[:, :, None] == segments[:, None, :], 0.0, _UNSEEN)[:, None]
         for layer in self.layers:
             states = layer(states, bias)
-        weights = mask.unsqueeze(-1)
-        logits: Tensor = self.head((states * weights).sum(1) / weights.sum(1))
-        return logits
+        result: Tensor = states
+        return result

@@ -1,10 +1,9 @@
 """Prune a SentencePiece-style Unigram vocabulary to what Chinese and English text uses.
 
 `multilingual-e5-small` spends 96 of its 118 million parameters on a 250,002-piece vocabulary for about 100 languages.
-`prune` keeps the special pieces, every single character of the wide-spread scripts, every piece without a letter (digits, punctuation, emoji),
-every piece of Han characters, and those Latin pieces that the tokenizer really uses on
-common English words and on the training texts. A kept piece
-keeps its score and its row of the embedding table.
+`prune_tokenizer` keeps the special pieces, every single character of the wide-spread scripts, every piece without a letter (digits,
+punctuation, emoji), every piece of Han characters, and those Latin pieces that the tokenizer really uses on common English words
+and on the training texts. A kept piece keeps its score and its row of the embedding table.
 
 Promise: a text whose pieces are all kept is cut into the same pieces and so gets the same output: the best path of a Unigram
 model stays the best when only other pieces disappear. Text in other scripts still tokenises, character by
@@ -70,7 +69,7 @@ def english_words(limit: int = 120_000) -> Iterator[tuple[str, float]]:
 def choose_pieces(tokenizer: Tokenizer, words: Iterable[tuple[str, float]], limit: int = PIECES_LIMIT) -> list[int]:
     """The ids to keep, ascending. `words` are (text, weight) pairs; of their Latin pieces the heaviest are kept."""
     vocabulary: list[tuple[str, float]] = json.loads(tokenizer.to_str())["model"]["vocab"]
-    specials = {identifier for identifier in tokenizer.get_added_tokens_decoder()}
+    specials = set(tokenizer.get_added_tokens_decoder())
     kept = (
         {i for i, (piece, _) in enumerate(vocabulary) if i in specials or _always_kept(piece)} | specials | {0, 1, 2, 3}
     )

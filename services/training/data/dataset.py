@@ -162,7 +162,9 @@ def _take(examples: list[Example], cap: int, randomness: random.Random) -> list[
 def _evaded(example: Example, source: Source, share: float, randomness: random.Random) -> Example:
     if randomness.random() >= share:
         return example
-    return Example(evade(example.text, _language(example, source), randomness), example.targets, example.split, example.language)
+    return Example(
+        evade(example.text, _language(example, source), randomness), example.targets, example.split, example.language
+    )
 
 
 def _language(example: Example, source: Source) -> str:

@@ -125,7 +125,9 @@ def _emoji(text: str, randomness: random.Random) -> str:
 
 
 def _case(text: str, randomness: random.Random) -> str:
-    return _some_words(text, randomness, lambda w: "".join(c.upper() if randomness.random() < 0.5 else c.lower() for c in w), 0.5)
+    return _some_words(
+        text, randomness, lambda w: "".join(c.upper() if randomness.random() < 0.5 else c.lower() for c in w), 0.5
+    )
 
 
 def _split_han(text: str, randomness: random.Random) -> str:

@@ -79,7 +79,16 @@ def _targets(names: str, place: str) -> Targets:
 def own_sources() -> list[Source]:
     """One source per file, so that results are shown per topic and language."""
     return [
-        Source(f"own_{path.stem}", path.stem.rpartition(".")[2], "Apache-2.0", (path.name,), _reader(path), 5_000, "hash", _REPEAT)
+        Source(
+            f"own_{path.stem}",
+            path.stem.rpartition(".")[2],
+            "Apache-2.0",
+            (path.name,),
+            _reader(path),
+            5_000,
+            "hash",
+            _REPEAT,
+        )
         for path in sorted(EXAMPLES.glob("*.txt"))
     ]
 

@@ -163,7 +163,9 @@ def _en_convabuse(folder: Path) -> Iterator[Example]:
                 targets |= {"hate": 0.0, "hate.sexism": 0.0, "harassment": 0.0, "violence": 0.0}
             elif abusive > 0.5:
                 sexual = _convabuse_count(row, "sex_harassment") > len(votes) / 2
-                aimed = _convabuse_count(row, "target.system") + _convabuse_count(row, "target.individual") > len(votes) / 2
+                aimed = (
+                    _convabuse_count(row, "target.system") + _convabuse_count(row, "target.individual") > len(votes) / 2
+                )
                 targets |= {"sexual": float(sexual)} | ({"harassment": 1.0} if aimed else {})
             yield Example(row["user"], targets, split)
 
