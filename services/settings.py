@@ -1,20 +1,21 @@
 """Every setting of every process, read from the environment (`TIDEGATE_...`) once, validated, and never logged raw.
 
 The defaults fit a laptop. A setting that was measured says so beside its value. `Settings()` raises pydantic's
-`ValidationError`, which names the variable; `load_settings()` turns it into a `ConfigurationError` that a person can read.
+`ValidationError`, which names the variable; `make_settings()` and `load_settings()` turn it into a `ConfigurationError` that a
+person can read.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.errors import ConfigurationError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "make_settings"]
 
 #: What a tenant may be called: it travels in headers, ids and metric labels.
 TENANT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -83,13 +84,18 @@ class Settings(BaseSettings):
 
 @cache
 def load_settings() -> Settings:
-    """The process's settings.
+    """The process's settings. Raises what `make_settings` raises."""
+    return make_settings()
+
+
+def make_settings(**given: Any) -> Settings:
+    """The environment's settings, with `given` (fields by name) in place of what it says.
 
     Raises:
         ConfigurationError: a variable has a value that does not fit; the message names each one.
     """
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         lines = [
             f"TIDEGATE_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)

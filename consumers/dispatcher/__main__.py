@@ -16,7 +16,7 @@ from consumers.broker import RUN_BATCH, make_broker, queue_name
 from consumers.dispatcher.loop import Dispatcher, Ports
 from services.capabilities import Capability, load_capabilities
 from services.errors import TidegateError, TransientError
-from services.messaging import KafkaError, group_consumer, producer
+from services.messaging import KafkaError, close_producer, group_consumer, producer
 from services.settings import Settings, load_settings
 from services.storage import BatchBoard, Database, DeadLetterStore, ResultStore
 from services.telemetry import Health, configure_logging, get_logger, serve_health
@@ -65,7 +65,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     try:
         dispatcher.run()
     finally:
-        out.close(timeout=3)
+        close_producer(out, 3.0)
         consumer.close(autocommit=False, timeout_ms=3000)
         database.close()
     _log.info("dispatcher stopped")

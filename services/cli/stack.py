@@ -25,18 +25,12 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.embedded import Stack, StackState
+from services.cli.connection import DataOption
 from services.errors import ConfigurationError
 
 __all__ = ["app"]
 
 app = typer.Typer(help="The embedded stack: real servers on this machine.", no_args_is_help=True)
-
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", help="Data folder. Default: $TIDEGATE_DATA, or one chosen for the user.", show_default=False
-    ),
-]
 
 
 @app.command()

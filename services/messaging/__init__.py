@@ -1,27 +1,31 @@
-"""Kafka: clients, the ledger, rebalances, recovery, sends and dead-letter records. Only this package imports kafka."""
+"""Kafka: clients, the ledger, rebalances, recovery, sends, bulk publishing and dead-letter records. Only this package imports kafka."""
 
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from services.messaging.assignment import Assignment
-from services.messaging.clients import admin_client, group_consumer, partition_reader, producer
+from services.messaging.clients import admin_client, close_producer, group_consumer, partition_reader, producer
 from services.messaging.dead_letter_record import DeadLetterRecord, dead_letter_record, original_headers
 from services.messaging.ledger import PartitionLedger, UnknownOffset, Watermark
+from services.messaging.publisher import Delivery, Publisher
 from services.messaging.recovery import output_partition, recover
 from services.messaging.sender import Outgoing, Sender
-from services.messaging.topics import create_missing_topics
+from services.messaging.topics import create_missing_topics, require_topic
 
 __all__ = [
     "Assignment",
     "DeadLetterRecord",
+    "Delivery",
     "KafkaError",
     "Outgoing",
     "PartitionLedger",
+    "Publisher",
     "Sender",
     "TopicPartition",
     "UnknownOffset",
     "Watermark",
     "admin_client",
+    "close_producer",
     "create_missing_topics",
     "dead_letter_record",
     "group_consumer",
@@ -30,4 +34,5 @@ __all__ = [
     "partition_reader",
     "producer",
     "recover",
+    "require_topic",
 ]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaTimeoutError
 
 if TYPE_CHECKING:
     from services.settings import Settings
 
-__all__ = ["admin_client", "group_consumer", "partition_reader", "producer"]
+__all__ = ["admin_client", "close_producer", "group_consumer", "partition_reader", "producer"]
 
 _TIMEOUT_MS = 30_000
 
@@ -80,8 +81,21 @@ def producer(settings: Settings, client_id: str, *, linger_ms: int = 2) -> Kafka
     )
 
 
-def admin_client(settings: Settings, client_id: str) -> KafkaAdminClient:
-    """For creating and describing topics."""
+def close_producer(producer: KafkaProducer, timeout_s: float) -> None:
+    """Close it; what the broker has not acknowledged by then is given up."""
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaTimeoutError:
+        # The client's `close` raises before it has closed anything, and its `__del__` would try, wait and complain again.
+        producer._sender.force_close()  # noqa: SLF001
+        producer._closed = True  # noqa: SLF001
+
+
+def admin_client(settings: Settings, client_id: str, *, patience_ms: int = _TIMEOUT_MS) -> KafkaAdminClient:
+    """For creating and describing topics. `patience_ms` is how long the constructor waits for a broker."""
     return KafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap.split(","), client_id=client_id, request_timeout_ms=_TIMEOUT_MS
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id=client_id,
+        request_timeout_ms=_TIMEOUT_MS,
+        bootstrap_timeout_ms=patience_ms,
     )
