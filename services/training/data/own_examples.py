@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _SEPARATOR = " | "
 _NONE = "-"
 #: Own examples cover labels that nothing else covers: each is shown this often in one epoch.
-_REPEAT = 2
+_REPEAT = 3
 
 
 @dataclass(frozen=True, slots=True)
