@@ -16,8 +16,8 @@ import typer
 from services.training.data.dataset import Dataset, Item
 from services.training.data.labels import LABELS
 from services.training.data.near_duplicates import exact_key
-from services.training.fit import FitSettings, fit
 from services.training.evaluation.metrics import auroc
+from services.training.fit import FitSettings, fit
 from services.training.network import load_classifier
 from services.training.predict import predict_torch, targets_of
 
