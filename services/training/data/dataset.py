@@ -21,6 +21,7 @@ from services.training.data.evasion import evade
 from services.training.data.labels import LABELS
 from services.training.data.near_duplicates import HeldOut, exact_key
 from services.training.data.sources import Example, Source, Targets
+from services.training.evaluation.functional_tests import read_cases
 
 __all__ = ["Dataset", "Item", "SourceManifest", "load_dataset"]
 
@@ -88,7 +89,10 @@ def load_dataset(
         ConfigurationError: a data set is missing; the message names the folder and file.
     """
     loaded = [_read(source, folder) for source, folder in sources]
-    held_out = HeldOut(e.text for one in loaded for split in ("valid", "test") for e in one.splits[split])
+    held_out = HeldOut(
+        [e.text for one in loaded for split in ("valid", "test") for e in one.splits[split]]
+        + [case.text for case in read_cases()]  # functional tests are nobody's to learn
+    )
     tests = {exact_key(e.text) for one in loaded for e in one.splits["test"]}
     for one in loaded:
         _drop_leaks(one, held_out, tests)
