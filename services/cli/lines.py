@@ -13,8 +13,10 @@ from services.errors import DeadLetterReason, PermanentError
 from services.events import EventType, Outgoing, decode, prepare_line
 from services.events.strict_json import loads
 
-__all__ = ["LINE_LIMIT", "bounded_lines", "check_record", "read_line", "read_raw_line"]
+__all__ = ["DEFAULT_SOURCE", "LINE_LIMIT", "bounded_lines", "check_record", "read_line", "read_raw_line"]
 
+#: The CloudEvents source of events made from `data` objects.
+DEFAULT_SOURCE = "tidegate-publish"
 #: Bytes. No record that Kafka takes is larger; a file without line ends must not fill the memory.
 LINE_LIMIT = 2 * 1024 * 1024
 

@@ -22,16 +22,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from services.capabilities import load_capabilities
 from services.cli.connection import DataOption, settings_for
-from services.cli.lines import LINE_LIMIT, bounded_lines, read_line, read_raw_line
+from services.cli.lines import DEFAULT_SOURCE, LINE_LIMIT, bounded_lines, read_line, read_raw_line
 from services.cli.screen import notes
 from services.errors import ConfigurationError, DeadLetterReason, PermanentError, TransientError
 from services.events import DEFAULT_TENANT, EventType, Outgoing, topic_name
 from services.messaging import Delivery, Publisher, require_topic
 from services.settings import Settings
 
-__all__ = ["DEFAULT_SOURCE", "event_type_of", "publish"]
+__all__ = ["event_type_of", "publish"]
 
-DEFAULT_SOURCE = "tidegate-publish"
 #: Printed in place of an id for a raw line that has none, so that line n of the output is still the n-th acknowledged line.
 _NO_ID = "-"
 

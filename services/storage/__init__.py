@@ -1,6 +1,7 @@
 """Postgres: the ledger of effects. Only this package imports psycopg."""
 
 from services.storage.batches import BatchBoard, FinishedBatch, WorkerSign
+from services.storage.browse import ResultReader, ResultTail, ShownResult
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter, DeadLetterStore, dead_letter_id, utc_from_ms
 from services.storage.migrate import SPINE_MIGRATIONS, migrate
@@ -14,7 +15,10 @@ __all__ = [
     "DeadLetter",
     "DeadLetterStore",
     "FinishedBatch",
+    "ResultReader",
     "ResultStore",
+    "ResultTail",
+    "ShownResult",
     "StoredResult",
     "WorkerSign",
     "dead_letter_id",

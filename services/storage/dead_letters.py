@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,26 +86,38 @@ class DeadLetterStore:
         ids: Sequence[str] | None = None,
         reason: str | None = None,
         since: datetime | None = None,
+        event_id: str | None = None,
         pending_only: bool = False,
         limit: int = 100,
     ) -> list[DeadLetter]:
         """Dead letters, newest first. `ids` may be prefixes of ids, as a person types them."""
-        where, parameters = ["true"], []
-        if ids:
-            where.append("id::text LIKE ANY (%s)")
-            parameters.append([i.replace("%", "").replace("_", "") + "%" for i in ids])
-        if reason:
-            where.append("reason = %s")
-            parameters.append(reason)  # type: ignore[arg-type]
-        if since:
-            where.append("failed_at >= %s")
-            parameters.append(since)  # type: ignore[arg-type]
-        if pending_only:
-            where.append("replayed_at IS NULL")
-        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE {' AND '.join(where)} ORDER BY failed_at DESC, id LIMIT %s"
+        where, parameters = _conditions(ids, reason, since, event_id, pending_only=pending_only)
+        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE {where} ORDER BY failed_at DESC, id LIMIT %s"
         with self._database.cursor("find_dead_letters") as cursor:
             cursor.execute(query, [*parameters, limit])
             return [_from_row(row) for row in cursor.fetchall()]
+
+    def find_ids(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        pending_only: bool = False,
+    ) -> list[str]:
+        """Ids of all the letters that `find` would show, oldest first: the order in which their messages came."""
+        where, parameters = _conditions(ids, reason, since, None, pending_only=pending_only)
+        query = f'SELECT id::text FROM dead_letter WHERE {where} ORDER BY failed_at, topic, partition, "offset"'
+        with self._database.cursor("find_dead_letter_ids") as cursor:
+            cursor.execute(query, parameters)
+            return [row[0] for row in cursor.fetchall()]
+
+    def get(self, identifier: str) -> DeadLetter | None:
+        """The letter with exactly this id."""
+        with self._database.cursor("get_dead_letter") as cursor:
+            cursor.execute(f"SELECT {_COLUMNS} FROM dead_letter WHERE id = %s::uuid", (identifier,))
+            row = cursor.fetchone()
+            return None if row is None else _from_row(row)
 
     def count_by_reason(self) -> list[tuple[str, int, int]]:
         """(reason, letters, of which not replayed), most first."""
@@ -121,6 +134,28 @@ class DeadLetterStore:
                 "UPDATE dead_letter SET replayed_at = now(), replay_count = replay_count + 1 WHERE id = %s",
                 (identifier,),
             )
+
+
+def _conditions(
+    ids: Sequence[str] | None, reason: str | None, since: datetime | None, event_id: str | None, *, pending_only: bool
+) -> tuple[str, list[Any]]:
+    where, parameters = ["true"], list[Any]()
+    if ids:
+        where.append("id::text LIKE ANY (%s)")
+        # An id has hexadecimal digits and hyphens; anything else, nothing included, must not match every letter.
+        parameters.append([f"{i.lower()}%" if re.fullmatch("[0-9a-fA-F-]+", i) else "no id" for i in ids])
+    if reason:
+        where.append("reason = %s")
+        parameters.append(reason)
+    if since:
+        where.append("failed_at >= %s")
+        parameters.append(since)
+    if event_id is not None:
+        where.append("event_id = %s")
+        parameters.append(_printable(event_id))
+    if pending_only:
+        where.append("replayed_at IS NULL")
+    return " AND ".join(where), parameters
 
 
 def _from_row(row: tuple[Any, ...]) -> DeadLetter:

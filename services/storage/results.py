@@ -5,6 +5,8 @@ Every capability's table has these columns (a migration may add generated column
     decision_id uuid PRIMARY KEY, content_hash bytea, tenant text, event_id text, input_partition integer,
     input_offset bigint, received_at timestamptz, decided_at timestamptz, output_key text, data jsonb
 
+An index on (decided_at, decision_id) keeps reading the newest results quick (services/storage/browse.py).
+
 Promises: the first writer of a `decision_id` wins and later ones change nothing; a batch's rows and its marker become
 durable together or not at all. Rows are inserted in the order of their ids, because overlapping re-sent batches deadlocked in
 190 of 240 statements without (measured 2026-11).
