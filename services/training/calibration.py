@@ -37,17 +37,32 @@ class Calibration:
         return cls(tuple(labels), np.ones(len(labels)), np.zeros(len(labels)))
 
     @classmethod
-    def fit(cls, labels: Sequence[str], logits: NDArray[np.float64], targets: NDArray[np.float64]) -> Calibration:
-        """From logits (n, L) and targets (n, L) in 0..1 with NaN for unknown."""
+    def fit(
+        cls,
+        labels: Sequence[str],
+        logits: NDArray[np.float64],
+        targets: NDArray[np.float64],
+        weights: NDArray[np.float64] | None = None,
+    ) -> Calibration:
+        """From logits (n, L) and targets (n, L) in 0..1 with NaN for unknown; `weights` (n, L), every text alike without.
+
+        A soft target counts as a positive text by that share, and as a negative one by the rest.
+        """
         from sklearn.linear_model import LogisticRegression
 
         result = cls.identity(labels)
         for column in range(len(labels)):
             known = ~np.isnan(targets[:, column])
-            truth = targets[known, column] >= 0.5
-            if min(truth.sum(), (~truth).sum()) < _FEWEST:
+            truth = targets[known, column]
+            if min((truth >= 0.5).sum(), (truth < 0.5).sum()) < _FEWEST:
                 continue
-            line = LogisticRegression(C=1e4).fit(logits[known, column : column + 1], truth)
+            weight = np.ones(len(truth)) if weights is None else weights[known, column]
+            own = logits[known, column : column + 1]
+            line = LogisticRegression(C=1e4).fit(
+                np.concatenate([own, own]),
+                np.repeat([1, 0], len(truth)),
+                np.concatenate([truth * weight, (1 - truth) * weight]),
+            )
             if line.coef_[0, 0] > 0:
                 result.slopes[column], result.offsets[column] = line.coef_[0, 0], line.intercept_[0]
         return result
