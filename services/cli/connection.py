@@ -42,7 +42,8 @@ def settings_for(data: Path | None, *needs: Need) -> Settings:
     # Tidegate's own log lines are for operators of processes; a command says what happened in its own words.
     level = os.environ.get("TIDEGATE_LOG_LEVEL", "CRITICAL").upper()
     configure_logging("cli", level)
-    logging.getLogger("kafka").setLevel(level)  # a line for each attempt to connect, otherwise
+    for client in ("kafka", "psycopg.pool"):  # a line for each attempt to connect, otherwise
+        logging.getLogger(client).setLevel(level)
     missing = [need for need in needs if not os.environ.get(_VARIABLES[need])]
     found = _running_stack(data, missing) if missing else {}
     return make_settings(

@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.screen import ACTION_STYLES, printable, shortened
+from services.cli.screen import ACTION_STYLES, clock, printable, shortened
 from services.storage import ShownResult
 
 __all__ = ["ResultTable", "action_text", "labels_text", "reasons_text"]
@@ -24,6 +24,8 @@ _SEVERITY_STYLES = {"medium": "yellow", "high": "red", "critical": "bold red"}
 #: A score below this says nothing worth a line.
 _LOW = 0.1
 _TOP_LABELS = 3
+#: Columns of a quotation, in a narrow column some lines.
+_QUOTE = 44
 #: Columns between two columns, one of which is the box's.
 _GAP = 2
 #: Terminals of at least this many columns show the date beside the time.
@@ -87,10 +89,7 @@ class ResultTable:
         )
 
     def _time(self, moment: datetime) -> str:
-        local = moment.astimezone()
-        if self._wide:
-            return local.strftime("%Y-%m-%d %H:%M:%S")
-        return local.strftime("%H:%M:%S" if local.date() == self._now.astimezone().date() else "%b %d")
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if self._wide else clock(moment, self._now)
 
 
 def action_text(action: str) -> Text:
@@ -122,5 +121,7 @@ def _reason(reason: Mapping[str, Any], text: str | None) -> str:
         parts.append(f"{reason['score']:.2f}")
     for span in reason.get("spans") or []:
         start, end = span["start"], span["end"]
-        parts.append(f"[{start}:{end}]" if text is None else f"“{printable(text[start:end])}”")
+        parts.append(
+            f"[{start}:{end}]" if text is None else f"“{shortened(printable(text[start:end].strip()), _QUOTE)}”"
+        )
     return " ".join(parts)

@@ -8,11 +8,12 @@ animations (rich sees to that).
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-__all__ = ["ACTION_STYLES", "notes", "output", "printable", "shortened"]
+__all__ = ["ACTION_STYLES", "clock", "notes", "output", "printable", "shortened"]
 
 #: Mildest first, as in the contract.
 ACTION_STYLES = {"allow": "green", "flag": "yellow", "review": "dark_orange", "block": "bold red"}
@@ -50,3 +51,9 @@ def _escape(character: str) -> str:
 def shortened(text: str, cells: int) -> str:
     """`text` in at most `cells` columns of a terminal, in which a Chinese character takes two."""
     return text if cell_len(text) <= cells else set_cell_size(text, cells - 1).rstrip() + "…"
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """The local time of a moment of today, the day of any other, in at most eight columns."""
+    local = moment.astimezone()
+    return local.strftime("%H:%M:%S" if local.date() == now.astimezone().date() else "%b %d")

@@ -28,7 +28,7 @@ from deploy.embedded import Stack, StackState
 from services.cli.connection import DataOption
 from services.errors import ConfigurationError
 
-__all__ = ["app"]
+__all__ = ["StackProgress", "app", "state_table"]
 
 app = typer.Typer(help="The embedded stack: real servers on this machine.", no_args_is_help=True)
 
@@ -59,13 +59,13 @@ def up(
     )
     started = time.monotonic()
     console = Console()
-    with _sentences(), _Progress(console) as progress:
+    with _sentences(), StackProgress(console) as progress:
         state = stack.up(progress.tell)
     if stack.was_running:
         console.print(
             "The stack runs already. To change it: [bold]tidegate down[/], then [bold]up[/] with other options."
         )
-    console.print(_table(state))
+    console.print(state_table(state))
     console.print(f"Healthy after {time.monotonic() - started:.1f} s. Data and logs: {stack.folder.root}")
     if detach or stack.was_running:
         return
@@ -93,12 +93,12 @@ def status(
     elif state is None:
         Console().print("Nothing runs here. Start it with [bold]tidegate up[/].")
     else:
-        Console().print(_table(state))
+        Console().print(state_table(state))
     raise typer.Exit(0 if state is not None and state.healthy else 1)
 
 
-class _Progress:
-    """One line per part, redrawn in a terminal; elsewhere one line per change that matters."""
+class StackProgress:
+    """One line per part, redrawn in a terminal; elsewhere one line per change that matters. `tell` is the stack's `Tell`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -136,7 +136,8 @@ class _Progress:
         return grid
 
 
-def _table(state: StackState) -> Table:
+def state_table(state: StackState) -> Table:
+    """What runs, how it is, and where."""
     table = Table(title="Tidegate is healthy" if state.healthy else "Tidegate is NOT healthy", title_justify="left")
     for heading, style in (("", None), ("state", None), ("pid", "dim"), ("restarts", "dim")):
         table.add_column(heading, style=style)
@@ -231,7 +232,7 @@ def _until_interrupted(stack: Stack) -> None:
 
 
 def _stop(stack: Stack, console: Console) -> None:
-    with _sentences(), _Progress(console) as progress:
+    with _sentences(), StackProgress(console) as progress:
         ran = stack.down(progress.tell)
     console.print("Stopped." if ran else "Nothing runs here.", highlight=False)
 
