@@ -26,8 +26,9 @@ class TritonRefused(Exception):
 class TritonHttp:
     """One server. Each call opens a connection; safe to use from several threads."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = HOST) -> None:
         self._port = port
+        self._host = host
 
     def index(self) -> list[dict[str, str]]:
         """Every known model version: `name`, and `version`, `state`, `reason` where it was ever loaded."""
@@ -49,12 +50,15 @@ class TritonHttp:
         answer = self._call("GET", f"/v2/models/{model}/stats", None, timeout_s=5)
         return sum(int(stats.get("inference_count", 0)) for stats in answer.get("model_stats", []))
 
-    def infer(self, model: str, request: dict[str, Any], timeout_s: float) -> None:
-        """One inference; the answer's values are not looked at."""
-        self._call("POST", f"/v2/models/{model}/infer", request, timeout_s)
+    def infer(self, model: str, request: dict[str, Any], timeout_s: float, version: str = "") -> list[dict[str, Any]]:
+        """One inference, by the version that Triton chooses or by this one; the output tensors as JSON carries them."""
+        path = f"/v2/models/{model}/versions/{version}/infer" if version else f"/v2/models/{model}/infer"
+        answer = self._call("POST", path, request, timeout_s)
+        outputs: list[dict[str, Any]] = answer.get("outputs", []) if isinstance(answer, dict) else []
+        return outputs
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> Any:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=timeout_s)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None)
             response = connection.getresponse()
