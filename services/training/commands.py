@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.errors import ConfigurationError
+from services.training.environment import known_model, needs_torch
+from services.training.release_commands import explain_command, export_command, promote_command
 
 if TYPE_CHECKING:
     from services.training.config import TrainConfig
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["app", "train"]
 
 app = typer.Typer(help="Train, evaluate, export and promote a model.", no_args_is_help=True)
+
+app.command("export")(export_command)
+app.command("promote")(promote_command)
+app.command("explain")(explain_command)
 
 RUNS = Path("runs")
 
@@ -52,8 +57,8 @@ def train(
     The configuration names your CSV or JSONL files (a text and labels, which may be missing), the public sets and the
     hyper-parameters; see services/training/configs/example.yaml. Progress is shown here and in TensorBoard (RUN/tensorboard).
     """
-    _known(model)
-    _needs_torch()
+    known_model(model)
+    needs_torch()
     from services.training.config import SHIPPED_CONFIG, load_config
 
     settings = load_config(config or SHIPPED_CONFIG)
@@ -137,20 +142,3 @@ def _commit() -> str:
     except OSError:
         return ""
     return found.stdout.strip()
-
-
-def _needs_torch() -> None:
-    try:
-        import accelerate  # noqa: F401
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise ConfigurationError(
-            f"{error.name} is not installed here. Training has an environment of its own: run `make train-env`, then this "
-            "command with .venv-train/bin/tidegate"
-        ) from error
-
-
-def _known(model: str) -> None:
-    if model != "review":
-        raise ConfigurationError(f"there is no model {model!r} to train; known: review")

@@ -19,7 +19,7 @@ from deploy.embedded.triton_http import TritonHttp, TritonRefused, TritonUnreach
 from services.errors import ConfigurationError
 from services.training.promotion import ServerRefused
 
-__all__ = ["LiveTriton", "embedded_triton", "triton_at"]
+__all__ = ["LiveTriton", "embedded_grpc", "embedded_triton", "triton_at"]
 
 _LOAD_TIMEOUT_S = 300.0
 _CANARY_TIMEOUT_S = 60.0
@@ -83,6 +83,12 @@ def embedded_triton(data: Path | None, repository: Path) -> LiveTriton:
             f"give --repository the folder that it serves, or change only the files with --offline"
         )
     return triton_at(address)
+
+
+def embedded_grpc(data: Path | None) -> str | None:
+    """The gRPC address of the Triton that the stack in this data folder uses; None when nothing runs there."""
+    state = Stack(data).status()
+    return state.endpoints.triton.grpc if state is not None else None
 
 
 def triton_at(address: str) -> LiveTriton:

@@ -57,7 +57,8 @@ class Promotion(_Document):
 
     at: str
     replaces: int | None = None
-    gate: list[str] = []
+    #: What the gate found against it; not empty only when it was forced.
+    failed: list[str] = []
     forced: str | None = None
     withdrawn: str | None = None
 

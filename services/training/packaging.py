@@ -1,0 +1,124 @@
+"""From a trained run to RUN/served: calibrated, exported, and described, ready for `tidegate evaluate` and `tidegate promote`.
+
+Promises: RUN/served has a `version.json` only when it is complete, with the sha256 of every file, so that a later step notices an
+export that was cut off or changed; a folder above the size that git can carry is an error. The training data is read again, because
+calibration and quantisation need its validation texts; test texts are not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.errors import ConfigurationError
+from services.training.config import SHIPPED_CONFIG, TrainConfig, load_config
+from services.training.promotion import now
+from services.training.versions import (
+    MAX_MODEL_BYTES,
+    VERSION_FILE,
+    VersionRecord,
+    fingerprint,
+    size_of,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    from services.training.data.dataset import Dataset
+
+__all__ = ["METRICS_FILE", "check_size", "export_run", "read_json", "run_config"]
+
+METRICS_FILE = "metrics.json"
+
+
+def run_config(run: Path, public: Path | None = None) -> TrainConfig:
+    """The configuration that the run was trained with; for a run that kept none, the shipped one."""
+    kept = read_json(run / "run.json")
+    config = load_config(SHIPPED_CONFIG) if kept is None else TrainConfig.model_validate(kept.get("config", {}))
+    if public is None:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"public": public})})
+
+
+def export_run(model: str, run: Path, target: Path, dataset: Dataset) -> VersionRecord:
+    """Calibrate the trained model of `run`, export it to `target`, and describe it there.
+
+    Raises:
+        ConfigurationError: nothing is trained, there is no validation text, or the result is too large.
+    """
+    from services.serving import MODEL_FILES
+    from services.training.calibrate import calibrate
+    from services.training.export import export_model
+
+    check_trained(run)
+    calibrate(run, dataset)
+    # Without its record a folder cannot be promoted: it stays so until every file is in place.
+    (target / VERSION_FILE).unlink(missing_ok=True)
+    export_model(run / "model", target, [item.text for item in dataset.valid])
+    check_size(target)
+    trained = read_json(run / "run.json") or {}
+    record = VersionRecord(
+        model=model,
+        created=now(),
+        base={"name": trained.get("base", ""), "pieces": trained.get("pieces")},
+        commit=trained.get("commit", ""),
+        seed=trained.get("settings", {}).get("seed"),
+        config=trained.get("config", {}),
+        data=[_source(entry) for entry in dataset.manifest_json()],
+        files={name: fingerprint(target / name) for name in MODEL_FILES},
+        metrics=None,  # of an earlier export, if there are any; `tidegate evaluate` measures this one
+    )
+    write_record(target, record)
+    return record
+
+
+def check_trained(run: Path) -> None:
+    """Before the data is read, which takes a while.
+
+    Raises:
+        ConfigurationError: the run holds no trained model.
+    """
+    if not (run / "model" / "labels.json").is_file():
+        raise ConfigurationError(
+            f"{run} holds no trained model ({run / 'model'} is missing or incomplete): run `tidegate train` first, or name another "
+            f"run with --run"
+        )
+
+
+def check_size(folder: Path) -> None:
+    """A version is committed, and git keeps every one for ever.
+
+    Raises:
+        ConfigurationError: the files are too large.
+    """
+    sizes = size_of(folder)
+    total = sum(sizes.values())
+    if total > MAX_MODEL_BYTES:
+        largest = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in list(sizes.items())[:3])
+        raise ConfigurationError(
+            f"{folder} has {total / 1e6:.1f} MB, and a version may have {MAX_MODEL_BYTES / 1e6:.0f} ({largest}): keep fewer pieces of "
+            f"the vocabulary, or take a smaller base model"
+        )
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """An object; None when the file is not there.
+
+    Raises:
+        ConfigurationError: it is there and is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}): make it again") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path} is not a JSON object: make it again")
+    return content
+
+
+def _source(entry: dict[str, object]) -> dict[str, Any]:
+    """Of a data set, what a version must remember: which files under which licence, and how many texts were trained on."""
+    kept = ("name", "language", "licence", "trainable", "train", "repeat", "sha256")
+    return {key: entry[key] for key in kept if key in entry}
