@@ -23,7 +23,7 @@ __all__ = ["RUN_BATCH", "make_broker", "queue_name"]
 #: Name of the one task there is: run a batch of any capability.
 RUN_BATCH = "tidegate.run_batch"
 
-_SOCKET_TIMEOUT_S = 5
+_CONNECT_TIMEOUT_S = 5
 
 
 def queue_name(capability: str) -> str:
@@ -31,8 +31,12 @@ def queue_name(capability: str) -> str:
     return f"tidegate.{capability}"
 
 
-def make_broker(settings: Settings, capabilities: Iterable[str]) -> Celery:
-    """A configured application; it connects when it is first used."""
+def make_broker(settings: Settings, capabilities: Iterable[str], *, answer_within_s: float = 15) -> Celery:
+    """A configured application; it connects when it is first used.
+
+    A broker that does not answer a command within `answer_within_s` counts as away; for a worker that must be more than the
+    blocking pop takes.
+    """
     app = Celery("tidegate", broker=settings.valkey_url.get_secret_value(), set_as_current=False)
     app.conf.update(
         broker_connection_retry_on_startup=True,  # parts start in any order
@@ -41,8 +45,8 @@ def make_broker(settings: Settings, capabilities: Iterable[str]) -> Celery:
         broker_transport_options={
             "global_keyprefix": f"{settings.topic_prefix}tidegate:",
             "visibility_timeout": 3600,  # matters only for what a dead worker had reserved; the dispatcher is quicker
-            "socket_timeout": _SOCKET_TIMEOUT_S + 10,  # above the blocking pop's own timeout
-            "socket_connect_timeout": _SOCKET_TIMEOUT_S,
+            "socket_timeout": answer_within_s,
+            "socket_connect_timeout": min(_CONNECT_TIMEOUT_S, answer_within_s),
             "socket_keepalive": True,
             "health_check_interval": 25,
             "max_retries": 1,  # the dispatcher's loop is the retry

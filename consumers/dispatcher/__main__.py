@@ -30,6 +30,9 @@ _log = get_logger(__name__)
 
 T = TypeVar("T")
 
+#: The loop stands still meanwhile, so a broker that is frozen must be noticed soon.
+_BROKER_ANSWERS_WITHIN_S = 2
+
 
 def main() -> int:
     """Entry point; the exit code is 0 after a stop in good order."""
@@ -74,7 +77,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
 
 def _sender(settings: Settings, capabilities: dict[str, Capability]) -> Callable[[str, WorkOrder], None]:
     """One long-lived Celery producer: acquiring one from the pool for each batch costs as much as sending it."""
-    app = make_broker(settings, capabilities)
+    app = make_broker(settings, capabilities, answer_within_s=_BROKER_ANSWERS_WITHIN_S)
     signature = app.signature(RUN_BATCH)
 
     def send(capability: str, order: WorkOrder) -> None:

@@ -1,7 +1,8 @@
 """Dead letters, from refusal to acknowledgement: first the row is durable, then the record is sent, then the offset settles (I2).
 
 Promises: original key, value and headers reach both places byte for byte; while Postgres is away letters wait here, bounded by
-the dispatcher's in-flight limit; after the limit stopped consumption nothing more is dead-lettered.
+the dispatcher's in-flight limit; after the limit stopped consumption nothing more is dead-lettered. A value that is too large
+for the dead-letter topic is left out of the record there, which says so in a header; the row has it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from services.events import topic_name
-from services.messaging import Outgoing, Sender, dead_letter_record
+from services.messaging import HEADER_PREFIX, Outgoing, Sender, dead_letter_record
 from services.storage import DeadLetter, dead_letter_id, utc_from_ms
 from services.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kafka import KafkaProducer
 
@@ -69,7 +70,15 @@ class DeadLetterDesk:
                 del self._new[: len(chunk)]
                 for refusal, letter in zip(chunk, letters, strict=True):
                     self._sender.put(self._outgoing(refusal, letter))
+        for refused in self._sender.refused():
+            self._sender.put(_smaller(refused.outgoing))
         self._sender.send(now_s)
+
+    def discard(self, gone: Callable[[Refusal], bool]) -> list[Refusal]:
+        """Forget letters that were not sent and for which `gone` holds: another dispatcher refuses them now."""
+        removed = [r for r in self._new if gone(r)]
+        self._new = [r for r in self._new if not gone(r)]
+        return removed + self._sender.discard(gone)
 
     def acknowledged(self, now_s: float) -> Iterator[Refusal]:
         """Refusals whose row and record both exist."""
@@ -121,3 +130,15 @@ class DeadLetterDesk:
         record = dead_letter_record(letter.key, letter.value, letter.headers, facts)
         topic = topic_name(self._topic_prefix, refusal.capability.input.dead_letter_topic)
         return Outgoing(refusal, topic, None, record.key, record.value, record.headers)
+
+
+def _smaller(out: Outgoing[Refusal]) -> Outgoing[Refusal]:
+    """The same letter with the largest part left out that it still has: its value, then its own headers, then its key."""
+    key, headers = out.key, out.headers
+    if out.value is not None:
+        headers = [*headers, (f"{HEADER_PREFIX}value-omitted", str(len(out.value)).encode())]
+    elif any(not name.startswith(HEADER_PREFIX) for name, _ in headers):
+        headers = [header for header in headers if header[0].startswith(HEADER_PREFIX)]
+    else:
+        key = None
+    return Outgoing(out.subject, out.topic, None, key if key is not None else b"", None, headers)

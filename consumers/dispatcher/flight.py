@@ -64,10 +64,10 @@ class Flight:
         else:
             self._ready.appendleft(batch)
 
-    def sent(self, batch: Batch, faults: int) -> None:
+    def sent(self, batch: Batch, outages: int) -> None:
         """It is with the broker."""
         batch.due_since_s = None
-        batch.faults_at_send = faults
+        batch.outages_at_send = outages
         self._sent.setdefault(batch.capability.name, {})[batch.id] = batch
 
     # --- back from the workers ---

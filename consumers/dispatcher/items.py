@@ -75,5 +75,5 @@ class Batch:
     alone: bool = False
     #: Healthy time at which it should have begun to run, once that is known.
     due_since_s: float | None = None
-    #: The clock's fault count when it was sent: a batch that lived through an outage is not to blame for being lost.
-    faults_at_send: int = 0
+    #: The clock's count of outages when it was sent: a batch that lived through one is not to blame for being lost.
+    outages_at_send: int = 0

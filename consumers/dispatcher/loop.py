@@ -13,21 +13,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consumers.dispatcher.batcher import Batcher
+from consumers.dispatcher.circuits import WORKERS, Circuits
 from consumers.dispatcher.dead_letter_desk import DeadLetterDesk
 from consumers.dispatcher.dead_letter_limit import DeadLetterLimit
 from consumers.dispatcher.flight import Flight
 from consumers.dispatcher.healthy_clock import HealthyClock
 from consumers.dispatcher.intake import read_record
 from consumers.dispatcher.items import Batch, Item, Refusal
+from consumers.dispatcher.lag import report_lag
+from consumers.dispatcher.membership import Membership
 from consumers.dispatcher.publisher import refuse, render, sort_batch
 from consumers.work_order import OrderedItem, WorkOrder
-from services.errors import ConfigurationError, DeadLetterReason, TransientError
+from services.errors import DeadLetterReason, TransientError
 from services.events import topic_name
 from services.messaging import Assignment, KafkaError, Sender, TopicPartition, output_partition, recover
 from services.telemetry import get_logger, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kafka import KafkaConsumer, KafkaProducer
 
@@ -49,10 +52,10 @@ _LOOK_GROWTH = 1.25
 _SIGNS_EVERY_S = 1.0
 _SWEEP_EVERY_S = 60.0
 _RETRY_AFTER_S = 0.5
-#: After a failed step its dependency is left alone for this long.
-_CIRCUIT_PAUSE_S = 0.3
 #: How many batches may wait at the broker: enough to keep workers busy, few enough that a flush of it loses little time.
 _MAX_OUT = 48
+#: The end of the year 9999. A sender may write any timestamp into a record, and no row could hold a later one.
+_LATEST_TIME_S = 253_402_300_799.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Dispatcher:
         self._health = health
         self._by_topic = {topic_name(settings.topic_prefix, c.input.topic): c for c in capabilities.values()}
         self._assignment = Assignment(ports.consumer)
+        self._membership = Membership(ports.consumer, self._assignment, settings.session_timeout_ms)
         self._batcher = Batcher(settings.batch_size, settings.batch_bytes, settings.batch_linger_ms / 1000)
         self._flight = Flight(settings.batch_deadline_s)
         self._limit = DeadLetterLimit(settings.dead_letter_max_ratio, settings.dead_letter_max_consecutive)
@@ -88,11 +92,10 @@ class Dispatcher:
         self._messages = 0  # accepted and not settled
         self._bytes = 0
         self._paused = False
-        self._circuits: dict[str, tuple[str, float]] = {}  # dependency → (problem, not before)
+        self._circuits = Circuits(health)
         self._running: frozenset[str] = frozenset()
         self._next: dict[str, float] = {}  # when each periodic step is due
         self._look_every_s = _FIRST_LOOK_S
-        self._polled_at = time.monotonic()
         self._stop_by: float | None = None
 
     # --- life ---
@@ -127,19 +130,18 @@ class Dispatcher:
         self._dispatch(started)
         if self._due("look", self._look_every_s, started):
             self._look_every_s = min(self._look_every_s * _LOOK_GROWTH, _LAST_LOOK_S)
-            self._guarded("postgres", lambda: self._collect(started))
-        if started - self._polled_at < self._settings.session_timeout_ms / 2000:
-            # After a longer gap this process was frozen and may be a zombie: it polls before it publishes anything.
+            self._circuits.guarded("postgres", lambda: self._collect(started))
+        if self._membership.holds():
             self._sender.send(started)
-            self._guarded("postgres", lambda: self._desk.flush(started))
+            self._circuits.guarded("postgres", lambda: self._desk.flush(started))
         self._settle(started)
         if self._due("signs", _SIGNS_EVERY_S, started):
-            self._guarded("postgres", self._read_signs)
+            self._circuits.guarded("postgres", self._read_signs)
             self._find_lost(started)
         if self._due("commit", self._settings.commit_interval_s, started):
             self._commit()
         if self._due("sweep", _SWEEP_EVERY_S, started):
-            self._guarded("postgres", self._ports.board.sweep)
+            self._circuits.guarded("postgres", self._ports.board.sweep)
         self._regulate(started)
         self._health.beat()
         metrics.LOOP_SECONDS.observe(time.monotonic() - started)
@@ -150,14 +152,14 @@ class Dispatcher:
         busy = self._messages > 0 or len(self._batcher) > 0
         try:
             polled = self._ports.consumer.poll(timeout_ms=int(self._look_every_s * 1000) if busy else _IDLE_POLL_MS)
-            self._close_circuit("kafka")
+            self._circuits.close("kafka")
         except KafkaError as error:
-            self._open_circuit("kafka", f"Kafka: {type(error).__name__}: {error}")
+            self._circuits.open("kafka", f"Kafka: {type(error).__name__}: {error}")
             time.sleep(0.1)
             polled = {}
-        self._polled_at = time.monotonic()
+        self._membership.polled()
         if self._assignment.fresh:
-            self._guarded("kafka", self._recover)
+            self._circuits.guarded("kafka", self._recover)
         for partition, records in polled.items():
             ledger = self._assignment.ledger(partition)
             if ledger is None:
@@ -187,9 +189,9 @@ class Dispatcher:
             count = self._count_output_partitions(capability)
             outputs[partition] = TopicPartition(topic, output_partition(partition.partition, count))
         recovered = recover(self._ports.consumer, self._settings, outputs)
-        for partition, (floor, published) in recovered.items():
-            self._assignment.open(partition, floor)
-            self._published_before[partition] = published
+        for partition, found in recovered.items():
+            self._assignment.open(partition, found)
+            self._published_before[partition] = found.published
             if self._paused:
                 self._ports.consumer.pause(partition)
 
@@ -206,8 +208,9 @@ class Dispatcher:
         self._assignment.rebalanced = False
         owned = self._assignment.ledgers()
         self._published_before = {p: ids for p, ids in self._published_before.items() if p in owned}
-        for gone in (self._batcher.discard(_is_gone), self._flight.discard(_is_gone)):
-            self._forget(gone)
+        # What was not sent yet is the next owner's to send: it would not see ours, and there would be two.
+        gone: list[Item | Refusal] = [*self._batcher.discard(_is_gone), *self._flight.discard(_is_gone)]
+        self._forget([*gone, *self._sender.discard(_is_gone), *self._desk.discard(_is_gone)])
 
     # --- out to the workers ---
 
@@ -216,7 +219,7 @@ class Dispatcher:
         idle = self._flight.out == 0 and self._flight.waiting == 0
         for closed in self._batcher.due(now, flush=idle or self._stop_by is not None):
             self._flight.add(closed)
-        while self._flight.out < _MAX_OUT and self._may_try("broker", now):
+        while self._flight.out < _MAX_OUT and self._circuits.may_try("broker", now):
             batch = self._flight.next_to_send(now)
             if batch is None:
                 return
@@ -225,11 +228,11 @@ class Dispatcher:
                 self._ports.send(batch.capability.name, _order(batch))
             except TransientError as error:
                 self._flight.put_back(batch)
-                self._open_circuit("broker", str(error))
+                self._circuits.open("broker", str(error))
                 return
-            self._close_circuit("broker")
+            self._circuits.close("broker")
             self._look_soon()
-            self._flight.sent(batch, self._clock.faults)
+            self._flight.sent(batch, self._clock.outages)
             metrics.SEND_SECONDS.observe(time.monotonic() - started)
             metrics.BATCH_SIZE.labels(batch.capability.name).observe(len(batch.items))
 
@@ -249,10 +252,12 @@ class Dispatcher:
                 continue
             _log.info("batch came back", batch_id=batch.id, outcome=finished.outcome, detail=finished.detail)
             metrics.BATCHES_RESENT.labels(batch.capability.name, finished.outcome).inc()
+            if not self._keep_ours(batch):
+                continue
             if finished.outcome == "suspect":
-                self._strike(batch, now, DeadLetterReason.MODEL_CRASH)
+                self._strike(batch, now, DeadLetterReason.MODEL_CRASH, finished.detail)
             else:
-                self._open_circuit("inference", finished.detail)
+                self._circuits.open("inference", finished.detail)
                 self._flight.again(batch, now + _RETRY_AFTER_S)
 
     def _collect_done(self, finished: FinishedBatch) -> None:
@@ -262,7 +267,7 @@ class Dispatcher:
         # Read before the batch leaves the flight: if Postgres goes away now, the next round finds it still there.
         rows = self._ports.results[batch.capability.name].read(i.decision_id for i in batch.items)
         self._flight.finished(finished.batch_id, self._clock.now_s)
-        self._close_circuit("inference")
+        self._circuits.close("inference")
         result = sort_batch(batch, finished, rows)
         count = self._output_partitions[topic_name(self._settings.topic_prefix, batch.capability.output.topic)]
         for item, row in result.to_publish:
@@ -288,20 +293,22 @@ class Dispatcher:
         self._running = frozenset().union(*(s.running for s in signs)) if signs else frozenset()
         waiting = next((s.problem for s in signs if s.problem), None)
         if not signs:
-            self._open_circuit("workers", "no worker gave a sign of life in the last seconds")
+            self._circuits.open(WORKERS, "no worker gave a sign of life in the last seconds")
         else:
-            self._close_circuit("workers")
+            self._circuits.close(WORKERS)
         if waiting:
-            self._open_circuit("inference", f"a worker waits for {waiting}")
+            self._circuits.open("inference", f"a worker waits for {waiting}")
         elif "inference" in self._circuits and not self._running:
-            self._close_circuit("inference")
+            self._circuits.close("inference")
 
     def _find_lost(self, now: float) -> None:
-        self._clock.tick(now, healthy=not self._circuits)
+        self._clock.tick(now, healthy=not self._circuits, outage=self._circuits.outage)
         if self._circuits:
             return
         for batch in self._flight.lost(self._clock.now_s, self._running):
-            through_outage = batch.faults_at_send != self._clock.faults
+            if not self._keep_ours(batch):
+                continue
+            through_outage = batch.outages_at_send != self._clock.outages
             cause = "lost_in_outage" if through_outage else "lost"
             metrics.BATCHES_RESENT.labels(batch.capability.name, cause).inc()
             _log.warning(
@@ -310,7 +317,7 @@ class Dispatcher:
             if through_outage or (batch.alone and not self._began(batch)):
                 self._flight.again(batch, now)
             else:
-                self._strike(batch, now, DeadLetterReason.WORKER_LOST)
+                self._strike(batch, now, DeadLetterReason.WORKER_LOST, "the worker's process ended")
 
     def _began(self, batch: Batch) -> bool:
         """Whether a worker announced this suspected batch before it vanished."""
@@ -319,10 +326,9 @@ class Dispatcher:
         except TransientError:
             return False
 
-    def _strike(self, batch: Batch, now: float, reason: DeadLetterReason) -> None:
+    def _strike(self, batch: Batch, now: float, reason: DeadLetterReason, what: str) -> None:
         for item in self._flight.strike(batch, now + _RETRY_AFTER_S):
-            what = "the model's process" if reason is DeadLetterReason.MODEL_CRASH else "the worker's process"
-            self._refuse(refuse(item, reason, f"{what} died each time it ran this message alone"))
+            self._refuse(refuse(item, reason, f"each time this message ran alone: {what}"))
 
     # --- settlement ---
 
@@ -336,15 +342,17 @@ class Dispatcher:
             self._settle_item(item, offset)
         for name, count in decided.items():
             metrics.DECIDED.labels(name).inc(count)
+        for refused in self._sender.refused():
+            self._refuse(refuse(refused.outgoing.subject, DeadLetterReason.INTERNAL, f"the result: {refused.problem}"))
         for refusal in self._desk.acknowledged(now):
             metrics.DEAD_LETTERED.labels(refusal.capability.name, refusal.reason.value).inc()
             refusal.ledger.settle(refusal.record.offset)
             self._release(refusal.size_bytes)
         problem = self._sender.problem or self._desk.problem
         if problem:
-            self._open_circuit("kafka-output", problem)
+            self._circuits.open("kafka-output", problem)
         else:
-            self._close_circuit("kafka-output")
+            self._circuits.close("kafka-output")
 
     def _settle_item(self, item: Item, output_offset: int = -1) -> None:
         item.ledger.settle(item.record.offset, output_offset)
@@ -368,13 +376,19 @@ class Dispatcher:
         self._messages -= 1
         self._bytes -= size_bytes
 
-    def _forget(self, items: list[Item]) -> None:
+    def _forget(self, items: Sequence[Item | Refusal]) -> None:
         for item in items:
             self._release(item.size_bytes)
 
+    def _keep_ours(self, batch: Batch) -> bool:
+        """Before a batch is sent again: drop what is somebody else's by now. False when nothing is left."""
+        self._forget([i for i in batch.items if _is_gone(i)])
+        batch.items = [i for i in batch.items if not _is_gone(i)]
+        return bool(batch.items)
+
     def _commit(self, *, final: bool = False) -> None:
         offsets = self._assignment.watermarks()
-        self._report_lag()
+        report_lag(self._ports.consumer, self._assignment)
         if not offsets:
             return
         try:
@@ -406,22 +420,6 @@ class Dispatcher:
             metrics.IN_FLIGHT_BATCHES.set(self._flight.out + self._flight.waiting)
             metrics.QUARANTINED.set(self._flight.suspects)
 
-    def _report_lag(self) -> None:
-        now_ms = time.time() * 1000
-        for partition, ledger in self._assignment.ledgers().items():
-            labels = (partition.topic, str(partition.partition))
-            oldest = ledger.oldest_timestamp_ms
-            metrics.WATERMARK_LAG_SECONDS.labels(*labels).set(
-                max(0.0, (now_ms - oldest) / 1000) if oldest is not None else 0.0
-            )
-            try:
-                end = self._ports.consumer.highwater(partition)
-                position = self._ports.consumer.position(partition, timeout_ms=0) if end is not None else None
-            except (KafkaError, AssertionError):
-                continue
-            if end is not None and position is not None:
-                metrics.WATERMARK_LAG_MESSAGES.labels(*labels).set(max(0, end - position + ledger.pending))
-
     def _due(self, step: str, every_s: float, now: float) -> bool:
         if now < self._next.get(step, 0.0):
             return False
@@ -432,36 +430,8 @@ class Dispatcher:
         self._look_every_s = _FIRST_LOOK_S
         self._next["look"] = min(self._next.get("look", 0.0), time.monotonic() + _FIRST_LOOK_S)
 
-    def _may_try(self, dependency: str, now: float) -> bool:
-        problem = self._circuits.get(dependency)
-        return problem is None or now >= problem[1]
 
-    def _guarded(self, dependency: str, step: Callable[[], None]) -> None:
-        """Run a step; while its dependency is away, open its circuit and go on with the rest."""
-        if not self._may_try(dependency, time.monotonic()):
-            return
-        try:
-            step()
-        except (TransientError, ConfigurationError) as error:
-            self._open_circuit(dependency, str(error))
-        else:
-            self._close_circuit(dependency)
-
-    def _open_circuit(self, dependency: str, problem: str) -> None:
-        if dependency not in self._circuits:
-            _log.warning("circuit opened", dependency=dependency, problem=problem)
-            metrics.CIRCUIT_OPEN.labels(dependency).set(1)
-            self._health.set_condition(dependency, problem)
-        self._circuits[dependency] = (problem, time.monotonic() + _CIRCUIT_PAUSE_S)
-
-    def _close_circuit(self, dependency: str) -> None:
-        if self._circuits.pop(dependency, None) is not None:
-            _log.info("circuit closed", dependency=dependency)
-            metrics.CIRCUIT_OPEN.labels(dependency).set(0)
-            self._health.set_condition(dependency, None)
-
-
-def _is_gone(item: Item) -> bool:
+def _is_gone(item: Item | Refusal) -> bool:
     return item.ledger.closed
 
 
@@ -474,7 +444,7 @@ def _order(batch: Batch) -> WorkOrder:
             i.event_id,
             i.record.partition,
             i.record.offset,
-            i.record.timestamp / 1000,
+            min(max(i.record.timestamp, 0) / 1000, _LATEST_TIME_S),
             i.output_key,
             i.data,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from consumers.dispatcher.items import Batch, Item, Refusal
 from services.errors import DeadLetterReason
 from services.events import encode, topic_name
-from services.messaging import Outgoing, output_partition
+from services.messaging import Outgoing, input_header, output_partition
 
 if TYPE_CHECKING:
     from services.storage import FinishedBatch, StoredResult
@@ -42,7 +42,8 @@ def sort_batch(batch: Batch, finished: FinishedBatch, rows: dict[str, StoredResu
         row = rows.get(item.decision_id)
         if item.ledger.closed:
             result.gone.append(item)
-        elif place in rejects:
+        elif place in rejects and (row is None or row.content_hash != item.content_hash):
+            # With a row of the same content, an earlier run of this batch succeeded: a stored result outranks a reject.
             reason, message = rejects[place]
             result.refusals.append(refuse(item, DeadLetterReason(reason), message))
         elif row is None:
@@ -80,4 +81,5 @@ def render(item: Item, row: StoredResult, *, prefix: str, partitions: int) -> Ou
         output_partition(item.record.partition, partitions),
         row.output_key.encode("utf-8", "replace") if row.output_key is not None else item.record.key,
         value,
+        [input_header(row.input_partition, row.input_offset)],
     )

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
@@ -52,6 +52,7 @@ class _Progress:
 
     started: float = field(default_factory=time.monotonic)
     waits_for: str | None = None
+    needs_models: bool = False
 
 
 class BatchRunner:
@@ -82,6 +83,11 @@ class BatchRunner:
         now = time.monotonic()
         return max((now - p.started for p in list(self._running.values())), default=0.0)
 
+    def longest_inference_s(self) -> float:
+        """Age of the oldest running batch whose capability has models."""
+        now = time.monotonic()
+        return max((now - p.started for p in list(self._running.values()) if p.needs_models), default=0.0)
+
     def run(self, order: WorkOrder) -> str:
         """Run one batch to one of the outcomes of `batch_done`, and return it."""
         progress = self._running[order.batch_id] = _Progress()
@@ -93,15 +99,31 @@ class BatchRunner:
                 self._board.give_up(order.batch_id, outcome, detail)
         except TransientError as error:
             _log.warning("batch left without a marker", batch_id=order.batch_id, detail=str(error))
+        except Exception as error:  # noqa: BLE001
+            # A bug of ours. Without a marker each of these items would cost three deadlines before it is found.
+            outcome = "suspect"
+            self._hand_back_unexpected(order, error)
         finally:
             del self._running[order.batch_id]
             metrics.TASK_SECONDS.labels(order.capability, outcome).observe(time.monotonic() - progress.started)
         return outcome
 
+    def _hand_back_unexpected(self, order: WorkOrder, error: Exception) -> None:
+        name = type(error).__name__
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        _log.error(
+            "batch run failed", batch_id=order.batch_id, error_class=name, file=place.filename, line=place.lineno
+        )
+        try:
+            self._board.give_up(order.batch_id, "suspect", f"the worker raised {name}")
+        except TransientError as problem:
+            _log.warning("batch left without a marker", batch_id=order.batch_id, detail=str(problem))
+
     def _attempt(self, order: WorkOrder, progress: _Progress) -> tuple[str, str]:
         station = self._stations.get(order.capability)
         if station is None:
             return "misconfigured", f"this worker does not run the capability {order.capability!r}"
+        progress.needs_models = bool(station.capability.models)
         give_up_at = time.monotonic() + self._patience_s
         try:
             if order.alone:
@@ -113,9 +135,7 @@ class BatchRunner:
             rows = _rows(order.items, todo, outcomes, rejects)
             # The work is done: storing it may take longer than computing it again would.
             give_up_at = max(give_up_at, time.monotonic() + self._patience_s / 2)
-            self._patiently(
-                lambda: station.store.store(order.batch_id, rows, orjson.dumps(rejects).decode()), progress, give_up_at
-            )
+            self._patiently(lambda: _store(station.store, order.batch_id, rows, rejects), progress, give_up_at)
         except CrashSuspected as error:
             return "suspect", str(error)
         except TransientError as error:
@@ -170,6 +190,10 @@ class BatchRunner:
             except PermanentError as error:
                 rejects.append((place, error.reason.value, str(error)))
                 continue
+            except Exception as error:  # noqa: BLE001 - a sender found what a validator did not foresee: this item's fault
+                message = f"the data cannot be validated: {type(error).__name__}"
+                rejects.append((place, DeadLetterReason.INTERNAL.value, message))
+                continue
             seen.add(item.decision_id)
             todo.append((place, WorkItem(item.decision_id, item.event_id, item.tenant, data)))
         return todo, rejects
@@ -195,6 +219,8 @@ class BatchRunner:
             raise
         except (TransientError, PermanentError, ConfigurationError):
             raise
+        except MemoryError as error:
+            raise TransientError("the worker has no memory left") from error
         except Exception as error:
             # Neither the message nor the values of the traceback are logged: either may quote the text.
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -205,7 +231,13 @@ class BatchRunner:
             raise ConfigurationError(
                 f"pipeline {station.capability.name} gave {len(outcomes)} outcomes for {len(items)} items"
             )
+        if not all(isinstance(outcome, Result | Rejection) for outcome in outcomes):
+            raise ConfigurationError(f"pipeline {station.capability.name} gave something that is no outcome")
         return outcomes
+
+
+#: A row as JSON, by the place of its item in the batch.
+_Row = tuple[int, bytes]
 
 
 def _rows(
@@ -213,33 +245,62 @@ def _rows(
     todo: Sequence[tuple[int, WorkItem]],
     outcomes: Sequence[Outcome],
     rejects: list[tuple[int, str, str]],
-) -> str:
-    """The rows to store as JSON; rejections are appended to `rejects`."""
+) -> list[_Row]:
+    """The rows to store; rejections are appended to `rejects`."""
     now = time.time()
-    decided_at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    rows: list[dict[str, Any]] = []
+    rows: list[_Row] = []
     for (place, work), outcome in zip(todo, outcomes, strict=True):
-        if isinstance(outcome, Result):
-            item = ordered[place]
-            rows.append(
-                {
-                    "decision_id": work.decision_id,
-                    "content_hash": item.content_hash,
-                    "tenant": item.tenant,
-                    "event_id": item.event_id,
-                    "input_partition": item.input_partition,
-                    "input_offset": item.input_offset,
-                    "received_at": item.received_at,
-                    "decided_at": now,
-                    "output_key": item.output_key,
-                    "data": {
-                        "decision_id": work.decision_id,
-                        "event_id": work.event_id,
-                        "decided_at": decided_at,
-                        **outcome.data,
-                    },
-                }
-            )
-        else:
+        if isinstance(outcome, Rejection):
             rejects.append((place, outcome.reason.value, outcome.message))
-    return orjson.dumps(rows).decode()
+            continue
+        try:
+            rows.append((place, _row(ordered[place], work, outcome, now)))
+        except TypeError:  # orjson's: a number of numpy's, half a surrogate pair, a key that is no text
+            rejects.append((place, DeadLetterReason.INTERNAL.value, "the result cannot be written as JSON"))
+    return rows
+
+
+def _row(item: OrderedItem, work: WorkItem, result: Result, now: float) -> bytes:
+    decided_at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return orjson.dumps(
+        {
+            "decision_id": work.decision_id,
+            "content_hash": item.content_hash,
+            "tenant": item.tenant,
+            "event_id": item.event_id,
+            "input_partition": item.input_partition,
+            "input_offset": item.input_offset,
+            "received_at": item.received_at,
+            "decided_at": now,
+            "output_key": item.output_key,
+            "data": {
+                "decision_id": work.decision_id,
+                "event_id": work.event_id,
+                "decided_at": decided_at,
+                **result.data,
+            },
+        }
+    )
+
+
+def _store(store: ResultStore, batch_id: str, rows: Sequence[_Row], rejects: list[tuple[int, str, str]]) -> None:
+    """Rows and marker in one statement; when Postgres refuses a row, the others first, then the marker that rejects it."""
+    try:
+        store.store(batch_id, _array(rows), orjson.dumps(rejects).decode())
+    except PermanentError:
+        kept = run_bisecting(lambda part: _keep(store, part), rows)
+        refused = [
+            (place, error.reason.value, str(error))
+            for (place, _), error in zip(rows, kept, strict=True)
+            if isinstance(error, PermanentError)
+        ]
+        store.store(batch_id, "[]", orjson.dumps(rejects + refused).decode())
+
+
+def _keep(store: ResultStore, rows: Sequence[_Row]) -> Sequence[None]:
+    store.keep(_array(rows))
+    return [None] * len(rows)
+
+
+def _array(rows: Sequence[_Row]) -> str:
+    return "[" + ",".join(row.decode() for _, row in rows) + "]"

@@ -23,6 +23,7 @@ _log = get_logger(__name__)
 
 _PERIOD_S = 1.0
 _READY_EVERY = 3  # beats between two looks at the models
+_LONG_INFERENCE_S = 2.0
 
 
 class Heartbeat:
@@ -61,14 +62,18 @@ class Heartbeat:
 
     def _run(self) -> None:
         beats = 0
+        not_ready: str | None = None
         while not self._stop.is_set():
             if self._runner.longest_run_s() < self._longest_run_s:
                 self._health.beat()
             if beats % _READY_EVERY == 0:
-                self._health.set_condition("models", self._models_ready())
+                not_ready = self._models_ready()
+                self._health.set_condition("models", not_ready)
             beats += 1
             running = self._runner.running()
             problem = next((p for p in running.values() if p), None)
+            if problem is None and self._runner.longest_inference_s() > _LONG_INFERENCE_S:
+                problem = not_ready  # a server that is frozen answers neither the batch nor us
             try:
                 self._board.beat(self._worker, running, problem)
             except TidegateError as error:

@@ -43,7 +43,9 @@ class Inference(Protocol):
         """
 
     def probe(self, model: str) -> None:
-        """A real inference on a harmless input (an empty text, zeros), since readiness does not notice a dead process.
+        """Real inferences on a harmless input (an empty text, zeros), since readiness does not notice a dead process.
+
+        Enough of them that every process of the model has most likely answered one.
 
         Raises:
             TransientError, CrashSuspected, ConfigurationError: as `infer`; the model does not answer.

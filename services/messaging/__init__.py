@@ -5,14 +5,15 @@ from kafka.structs import TopicPartition
 
 from services.messaging.assignment import Assignment
 from services.messaging.clients import admin_client, close_producer, group_consumer, partition_reader, producer
-from services.messaging.dead_letter_record import DeadLetterRecord, dead_letter_record, original_headers
+from services.messaging.dead_letter_record import HEADER_PREFIX, DeadLetterRecord, dead_letter_record, original_headers
 from services.messaging.ledger import PartitionLedger, UnknownOffset, Watermark
 from services.messaging.publisher import Delivery, Publisher
-from services.messaging.recovery import output_partition, recover
-from services.messaging.sender import Outgoing, Sender
+from services.messaging.recovery import Recovered, input_header, output_partition, recover
+from services.messaging.sender import Outgoing, Refused, Sender
 from services.messaging.topics import create_missing_topics, require_topic
 
 __all__ = [
+    "HEADER_PREFIX",
     "Assignment",
     "DeadLetterRecord",
     "Delivery",
@@ -20,6 +21,8 @@ __all__ = [
     "Outgoing",
     "PartitionLedger",
     "Publisher",
+    "Recovered",
+    "Refused",
     "Sender",
     "TopicPartition",
     "UnknownOffset",
@@ -29,6 +32,7 @@ __all__ = [
     "create_missing_topics",
     "dead_letter_record",
     "group_consumer",
+    "input_header",
     "original_headers",
     "output_partition",
     "partition_reader",

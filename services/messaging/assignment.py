@@ -15,6 +15,7 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from services.messaging.ledger import PartitionLedger
+from services.messaging.recovery import Recovered
 from services.telemetry import get_logger, metrics
 
 if TYPE_CHECKING:
@@ -79,11 +80,13 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         """Partitions that were assigned and are not open yet."""
         return frozenset(self._fresh)
 
-    def open(self, partition: TopicPartition, output_floor: int) -> None:
+    def open(self, partition: TopicPartition, recovered: Recovered) -> None:
         """Recovery is done: records of this partition may be taken in."""
         if partition in self._fresh:
             self._fresh.discard(partition)
-            self._ledgers[partition] = PartitionLedger(partition.topic, partition.partition, output_floor)
+            self._ledgers[partition] = PartitionLedger(
+                partition.topic, partition.partition, recovered.next_input, recovered.output_floor, recovered.outputs
+            )
 
     def ledger(self, partition: TopicPartition) -> PartitionLedger | None:
         """The ledger of a partition that is open here."""
@@ -101,8 +104,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         for partition, ledger in self._ledgers.items():
             if partitions is None or partition in partitions:
                 mark = ledger.watermark()
-                if mark is not None:
-                    offsets[partition] = OffsetAndMetadata(mark.offset, mark.metadata(), -1)
+                offsets[partition] = OffsetAndMetadata(mark.offset, mark.metadata(), -1)
         return offsets
 
 

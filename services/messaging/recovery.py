@@ -3,13 +3,16 @@
 A dispatcher that is killed leaves results on the output topic whose input offsets it had not committed; the next owner gets
 those records again. Every commit carries the output floor (see `PartitionLedger`), and results of input partition p go to
 output partition p modulo the number of output partitions; so the tail of that one partition, from the floor on, names every
-result that must not be sent again. Promises: after `recover`, a result that was acknowledged before the partition changed hands
-is not published again by this owner. It cannot see a send that a frozen predecessor makes later.
+result that must not be sent again; a header on each says which record it answers. Promises: after `recover`, a result that was
+acknowledged before the partition changed hands is not published again by this owner, nor by any later one. It cannot see a send
+that a frozen predecessor makes later.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,15 +29,42 @@ if TYPE_CHECKING:
 
     from services.settings import Settings
 
-__all__ = ["Recovered", "output_partition", "recover"]
+__all__ = ["INPUT_HEADER", "Recovered", "input_header", "output_partition", "recover"]
 
 _log = get_logger(__name__)
 
 _TIMEOUT_S = 30.0
 _CALL_MS = 5_000
 
-#: Per input partition: the output floor to go on from, and the ids that are published already.
-Recovered = tuple[int, set[str]]
+#: The Kafka header of a result that names the record it answers, as `partition:offset`.
+INPUT_HEADER = "tidegate-input"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What is known of one input partition when it is taken over."""
+
+    #: Its committed offset.
+    next_input: int
+    #: From here on its output partition holds nothing that a predecessor sent.
+    output_floor: int
+    #: Ids of the results that are published already.
+    published: set[str] = field(default_factory=set)
+    #: Where they are, for records that will come again: input offset → output offset.
+    outputs: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    event_id: str
+    output_offset: int
+    #: Partition and offset of the record that it answers; None for an event without the header.
+    answers: tuple[int, int] | None
+
+
+def input_header(partition: int, offset: int) -> tuple[str, bytes]:
+    """The header for a result of this record."""
+    return (INPUT_HEADER, b"%d:%d" % (partition, offset))
 
 
 def output_partition(input_partition: int, output_partitions: int) -> int:
@@ -55,39 +85,46 @@ def recover(
     """
     try:
         ends = consumer.end_offsets(list(set(outputs.values())), timeout_ms=_CALL_MS)
-        found: dict[TopicPartition, Recovered] = {}
+        next_inputs: dict[TopicPartition, int] = {}
         first: dict[TopicPartition, OffsetAndMetadata] = {}
         to_read: dict[TopicPartition, int] = {}
         for source, target in outputs.items():
             committed = consumer.committed(source, metadata=True, timeout_ms=_CALL_MS)
             floor = Watermark.floor_from(committed.metadata) if committed is not None else None
+            offset = committed.offset if committed is not None else consumer.position(source, timeout_ms=_CALL_MS)
+            if offset is None:
+                raise TransientError(f"no position for {source.topic}[{source.partition}] yet")
+            next_inputs[source] = offset
             if floor is None or floor > ends[target]:  # never committed, or the output topic was made anew
-                floor = ends[target]
-                offset = committed.offset if committed is not None else consumer.position(source, timeout_ms=_CALL_MS)
-                if offset is None:
-                    raise TransientError(f"no position for {source.topic}[{source.partition}] yet")
-                first[source] = OffsetAndMetadata(offset, Watermark(offset, floor).metadata(), -1)
+                first[source] = OffsetAndMetadata(offset, Watermark(offset, ends[target]).metadata(), -1)
             elif floor < ends[target]:
                 to_read[target] = min(floor, to_read.get(target, floor))
-            found[source] = (floor, set())
         if first:
             consumer.commit(first, timeout_ms=_CALL_MS)
-        if to_read:
-            published = _read(settings, to_read, ends)
-            for source, target in outputs.items():
-                if target in published:
-                    found[source] = (found[source][0], published[target])
+        published = _read(settings, to_read, ends) if to_read else {}
     except KafkaError as error:
         raise TransientError(f"Kafka: recovery: {type(error).__name__}") from error
-    return found
+    return {
+        source: _recovered(source, next_inputs[source], ends[target], published.get(target, []))
+        for source, target in outputs.items()
+    }
+
+
+def _recovered(source: TopicPartition, next_input: int, output_end: int, published: Sequence[_Published]) -> Recovered:
+    """Of what is published, the part that answers records of `source` which will be delivered again."""
+    ours = [
+        e for e in published if e.answers is None or (e.answers[0] == source.partition and e.answers[1] >= next_input)
+    ]
+    outputs = {e.answers[1]: e.output_offset for e in ours if e.answers is not None}
+    return Recovered(next_input, output_end, {e.event_id for e in ours}, outputs)
 
 
 def _read(
     settings: Settings, floors: dict[TopicPartition, int], ends: dict[TopicPartition, int]
-) -> dict[TopicPartition, set[str]]:
-    """Ids of the events of each partition from its floor to its end."""
+) -> dict[TopicPartition, list[_Published]]:
+    """The events of each partition from its floor to its end."""
     give_up_at = time.monotonic() + _TIMEOUT_S
-    published: dict[TopicPartition, set[str]] = {target: set() for target in floors}
+    published: dict[TopicPartition, list[_Published]] = {target: [] for target in floors}
     reader = partition_reader(settings, "tidegate-recovery")
     try:
         reader.assign(list(floors))
@@ -99,11 +136,23 @@ def _read(
                     f"Kafka: reading {len(open_ends)} output partitions took longer than {_TIMEOUT_S:.0f} s"
                 )
             for target, records in reader.poll(timeout_ms=200).items():
-                published[target].update(filter(None, (_event_id(r.value) for r in records)))
+                for record in records:
+                    event_id = _event_id(record.value)
+                    if event_id is not None and record.offset < ends[target]:
+                        published[target].append(_Published(event_id, record.offset, _answers(record.headers)))
     finally:
         reader.close()
     _log.info("read what was published before", partitions=len(floors), events=sum(map(len, published.values())))
     return published
+
+
+def _answers(headers: Sequence[tuple[str, bytes | None]]) -> tuple[int, int] | None:
+    """Partition and offset of the record that an event answers."""
+    for name, content in headers:
+        partition, _, offset = (content or b"").partition(b":")
+        if name == INPUT_HEADER and partition.isdigit() and offset.isdigit():
+            return int(partition), int(offset)
+    return None
 
 
 def _event_id(value: bytes | None) -> str | None:

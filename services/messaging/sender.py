@@ -10,22 +10,24 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from services.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kafka import KafkaProducer
 
-__all__ = ["Outgoing", "Sender"]
+__all__ = ["Outgoing", "Refused", "Sender"]
 
 _log = get_logger(__name__)
 
 T = TypeVar("T")
 
 _PAUSE_AFTER_FAILURE_S = 0.5
+#: About the record itself, not about the broker: too large for the client, the topic or a segment.
+_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @dataclass(slots=True)
@@ -40,13 +42,22 @@ class Outgoing(Generic[T]):
     headers: list[tuple[str, bytes]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Refused(Generic[T]):
+    """A record that Kafka will never take, and why."""
+
+    outgoing: Outgoing[T]
+    problem: str
+
+
 class Sender(Generic[T]):
-    """Keeps the order of its sends. The loop's thread only."""
+    """Sends in the order of `put`, unless a send fails: then those after it may be there first. The loop's thread only."""
 
     def __init__(self, producer: KafkaProducer) -> None:
         self._producer = producer
         self._waiting: deque[Outgoing[T]] = deque()
         self._sent: deque[tuple[Outgoing[T], Any]] = deque()
+        self._refused: list[Refused[T]] = []
         self._paused_until = 0.0
         self.problem: str | None = None
 
@@ -62,10 +73,13 @@ class Sender(Generic[T]):
             out = self._waiting[0]
             try:
                 future = self._producer.send(out.topic, out.value, out.key, out.headers, out.partition)
+            except _REFUSALS as error:
+                self._refuse(self._waiting.popleft(), error)
             except KafkaError as error:  # no metadata: the broker is away
                 self._fail(type(error).__name__, now_s)
                 return
-            self._sent.append((self._waiting.popleft(), future))
+            else:
+                self._sent.append((self._waiting.popleft(), future))
 
     def acknowledged(self, now_s: float) -> Iterator[tuple[T, int]]:
         """What the broker has, with its offset; failures go back to waiting.
@@ -73,18 +87,40 @@ class Sender(Generic[T]):
         Only the settled front is looked at: the order of acknowledgements is that of sends within a partition, and a slow
         partition delays the others by one round trip, never loses them.
         """
-        while self._sent and self._sent[0][1].is_done:
-            out, future = self._sent.popleft()
-            if future.succeeded():
-                self.problem = None
-                yield out.subject, future.value.offset
-            else:
-                self._fail(type(future.exception).__name__, now_s)
-                self._waiting.append(out)
+        failed: list[Outgoing[T]] = []
+        try:
+            while self._sent and self._sent[0][1].is_done:
+                out, future = self._sent.popleft()
+                if future.succeeded():
+                    self.problem = None
+                    yield out.subject, future.value.offset
+                elif isinstance(future.exception, _REFUSALS):
+                    self._refuse(out, future.exception)
+                else:
+                    self._fail(type(future.exception).__name__, now_s)
+                    failed.append(out)
+        finally:
+            self._waiting.extendleft(reversed(failed))  # before what came later
+
+    def refused(self) -> list[Refused[T]]:
+        """Take what Kafka will never accept: sending it again would fail for ever, and hold up everything behind it."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def discard(self, gone: Callable[[T], bool]) -> list[T]:
+        """Forget records that were not handed to the producer and for whose subject `gone` holds; returns the subjects."""
+        removed = [out.subject for out in self._waiting if gone(out.subject)]
+        if removed:
+            self._waiting = deque(out for out in self._waiting if not gone(out.subject))
+        return removed
 
     def __len__(self) -> int:
         """Records without an acknowledgement."""
-        return len(self._waiting) + len(self._sent)
+        return len(self._waiting) + len(self._sent) + len(self._refused)
+
+    def _refuse(self, out: Outgoing[T], error: KafkaError) -> None:
+        _log.warning("Kafka refuses a record", topic=out.topic, error_class=type(error).__name__)
+        self._refused.append(Refused(out, f"Kafka refuses the record: {type(error).__name__}"))
 
     def _fail(self, error_class: str, now_s: float) -> None:
         if self.problem is None:

@@ -26,21 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["ResultStore", "StoredResult"]
 
 # One JSON parameter instead of arrays: psycopg dumps arrays element by element, five times dearer (measured 2026-11).
-_STORE = """
-WITH incoming AS (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(
-        decision_id uuid, content_hash text, tenant text, event_id text, input_partition integer, input_offset bigint,
-        received_at double precision, decided_at double precision, output_key text, data jsonb)
-    ORDER BY decision_id),
-stored AS (
-    INSERT INTO {table} (decision_id, content_hash, tenant, event_id, input_partition, input_offset, received_at, decided_at,
-                         output_key, data)
-    SELECT decision_id, decode(content_hash, 'hex'), tenant, event_id, input_partition, input_offset,
-           to_timestamp(received_at), to_timestamp(decided_at), output_key, data
-    FROM incoming ON CONFLICT DO NOTHING)
+_KEEP = """
+INSERT INTO {table} (decision_id, content_hash, tenant, event_id, input_partition, input_offset, received_at, decided_at,
+                     output_key, data)
+SELECT decision_id, decode(content_hash, 'hex'), tenant, event_id, input_partition, input_offset,
+       to_timestamp(received_at), to_timestamp(decided_at), output_key, data
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    decision_id uuid, content_hash text, tenant text, event_id text, input_partition integer, input_offset bigint,
+    received_at double precision, decided_at double precision, output_key text, data jsonb)
+ORDER BY decision_id ON CONFLICT DO NOTHING
+"""
+
+_STORE = (
+    "WITH stored AS ("
+    + _KEEP
+    + """)
 INSERT INTO batch_done (batch_id, outcome, rejects) VALUES (%s, 'done', %s::jsonb)
 ON CONFLICT (batch_id) DO UPDATE SET outcome = 'done', rejects = excluded.rejects, detail = ''
 """
+)
 
 _READ = """
 SELECT decision_id::text, encode(content_hash, 'hex'), tenant, input_partition, input_offset,
@@ -71,14 +75,19 @@ class ResultStore:
     def __init__(self, database: Database, table: str) -> None:
         self._database = database
         name = sql.Identifier(table)
-        self._store, self._read, self._existing = (
-            sql.SQL(text).format(table=name).as_string(None) for text in (_STORE, _READ, _EXISTING)
+        self._store, self._keep, self._read, self._existing = (
+            sql.SQL(text).format(table=name).as_string(None) for text in (_STORE, _KEEP, _READ, _EXISTING)
         )
 
     def store(self, batch_id: str, rows_json: str, rejects_json: str) -> None:
         """Insert the rows (a JSON array of objects with the columns' names) and mark the batch done."""
         with self._database.cursor("store_batch") as cursor:
             cursor.execute(self._store, (rows_json, batch_id, rejects_json))
+
+    def keep(self, rows_json: str) -> None:
+        """Insert the rows, and mark nothing. For the batch that Postgres refused as a whole: see `BatchRunner`."""
+        with self._database.cursor("keep_rows") as cursor:
+            cursor.execute(self._keep, (rows_json,))
 
     def existing(self, decision_ids: Iterable[str]) -> set[str]:
         """Which of these have a row already."""

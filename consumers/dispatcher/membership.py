@@ -1,0 +1,62 @@
+"""Whether this dispatcher may publish: a frozen one wakes up as a zombie whose partitions are somebody else's.
+
+Only the group's coordinator knows, and it refuses a zombie's commit, so a commit is the proof; committing watermarks is harmless.
+Promises: after a gap between two polls that is longer than half a session, nothing is published before the coordinator took a
+commit. What the client had in its own buffers when it froze is out of reach, and leaves when it wakes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from services.messaging import KafkaError
+from services.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+    from services.messaging import Assignment
+
+__all__ = ["Membership"]
+
+_log = get_logger(__name__)
+
+_PROOF_MS = 2000
+
+
+class Membership:
+    """The loop's thread only."""
+
+    def __init__(self, consumer: KafkaConsumer, assignment: Assignment, session_timeout_ms: int) -> None:
+        self._consumer = consumer
+        self._assignment = assignment
+        self._longest_gap_s = session_timeout_ms / 2000
+        self._polled_at = time.monotonic()
+        self._proven = True
+
+    def polled(self) -> None:
+        """A poll returned."""
+        now = time.monotonic()
+        if now - self._polled_at > self._longest_gap_s:
+            self._proven = False
+        self._polled_at = now
+
+    def holds(self) -> bool:
+        """Whether results may be published now."""
+        if time.monotonic() - self._polled_at > self._longest_gap_s:
+            return False  # frozen since the poll: the next one comes first
+        if not self._proven:
+            self._proven = self._prove()
+        return self._proven
+
+    def _prove(self) -> bool:
+        offsets = self._assignment.watermarks()
+        if not offsets:
+            return True  # nothing is ours, so there is nothing to publish
+        try:
+            self._consumer.commit(offsets, timeout_ms=_PROOF_MS)
+        except KafkaError as error:
+            _log.warning("was frozen, and may be a member no more: publishes nothing", error_class=type(error).__name__)
+            return False
+        return True
