@@ -13,12 +13,12 @@ from pathlib import Path
 
 from services.errors import ConfigurationError
 from services.serving import MODEL_FILES
-from services.training.evaluated import figures_of
+from services.training.evaluated import comparable_figures, read_metrics
 from services.training.footprint import measure
 from services.training.gate import Check, judge, judge_cost
 from services.training.packaging import METRICS_FILE, check_size, read_json
 from services.training.promotion import Tell
-from services.training.versions import VERSION_FILE, ModelFolder, VersionRecord, read_record
+from services.training.versions import VERSION_FILE, ModelFolder, VersionRecord, fingerprint, read_record
 
 __all__ = ["Candidate", "check_against_live", "read_candidate"]
 
@@ -62,38 +62,58 @@ def read_candidate(model: ModelFolder, run: Path) -> Candidate:
     return Candidate(served, record.model_copy(update={"metrics": read_json(run / METRICS_FILE)}))
 
 
-def check_against_live(model: ModelFolder, candidate: Candidate, tell: Tell) -> list[Check]:
-    """The gate's checks of the candidate against the live version.
+def check_against_live(
+    model: ModelFolder, candidate: Candidate, tell: Tell, live_metrics: Path | None = None
+) -> list[Check]:
+    """The gate's checks of the candidate against the live version. `live_metrics` stands in for what its record holds.
 
     Raises:
-        ConfigurationError: the engine cannot load the candidate.
+        ConfigurationError: the engine cannot load the candidate, or figures are not what `tidegate evaluate` writes.
     """
     live = model.live()
     folder = model.path if live is None else model.version_path(live)
-    comparable = all((folder / name).is_file() for name in MODEL_FILES)
-    tell("measuring speed and memory" + (" of both versions" if comparable else ""))
-    footprints = measure([candidate.served, *([folder] if comparable else [])])
-    checks = _quality(model, live, candidate, comparable=comparable)
-    if comparable:
-        return checks + judge_cost(footprints[0], footprints[1])
-    return [*checks, Check("cost", "of the live version", passed=True, note="not compared, its files are not here")]
+    if live is None or not all((folder / name).is_file() for name in MODEL_FILES):
+        tell("measuring speed and memory")
+        measure([candidate.served])
+        note = "not compared, it has no model files here"
+        return [*_measured(candidate, model.name), Check("all", "of the live version", passed=True, note=note)]
+    tell("measuring speed and memory of both versions")
+    footprints = measure([candidate.served, folder])
+    checks = _measured(candidate, model.name) or _quality(model, live, candidate, live_metrics)
+    return checks + judge_cost(footprints[0], footprints[1])
 
 
-def _quality(model: ModelFolder, live: int | None, candidate: Candidate, *, comparable: bool) -> list[Check]:
-    if candidate.record.metrics is None:
-        note = f"the new version has no {METRICS_FILE}: run `tidegate evaluate {model.name}` first"
-        return [Check("quality", "of the new version", passed=False, note=note)]
-    new = figures_of(candidate.record.metrics)
-    if live is None or not comparable:
-        return [Check("quality", "of the live version", passed=True, note="not compared, its files are not here")]
+def _measured(candidate: Candidate, model: str) -> list[Check]:
+    """A failed check when nobody measured these very files."""
+    metrics = candidate.record.metrics
+    if metrics is None:
+        note = f"there is no {METRICS_FILE}: run `tidegate evaluate {model}` first"
+    elif not read_metrics(metrics, "the new version").measured(_hashes(candidate.served)):
+        note = f"{METRICS_FILE} is of another export: run `tidegate evaluate {model}` again"
+    else:
+        return []
+    return [Check("quality", "of the new version", passed=False, note=note)]
+
+
+def _quality(model: ModelFolder, live: int, candidate: Candidate, live_metrics: Path | None) -> list[Check]:
     record = model.record(live)
-    if record is None or record.metrics is None:
+    given = read_json(live_metrics) if live_metrics is not None else record.metrics if record else None
+    if given is None:
         note = (
-            f"not known, version {live} has no metrics in its {VERSION_FILE}: measure it with `tidegate evaluate`, or promote "
-            f"once with --force"
+            f"not known: version {live} has no metrics in its {VERSION_FILE}. Measure it with `tidegate evaluate {model.name} "
+            f"--served {model.version_path(live)} --json FILE`, and give them with --live-metrics FILE"
         )
         return [Check("quality", "of the live version", passed=False, note=note)]
-    return judge(new, figures_of(record.metrics))
+    before = read_metrics(given, f"version {live}")
+    if not before.measured(_hashes(model.version_path(live))):
+        note = f"not known: the metrics are not of the files of version {live}"
+        return [Check("quality", "of the live version", passed=False, note=note)]
+    new, old, problems = comparable_figures(read_metrics(candidate.record.metrics or {}, "the new version"), before)
+    return problems + judge(new, old)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {name: fingerprint(folder / name).sha256 for name in MODEL_FILES}
 
 
 def _labels(folder: Path) -> tuple[str, ...]:

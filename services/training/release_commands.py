@@ -73,6 +73,12 @@ def promote_command(  # noqa: PLR0913 - a command has as many options as its use
         str | None,
         typer.Option("--force", metavar="REASON", help="Promote although the gate fails; the reason is recorded."),
     ] = None,
+    live_metrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--live-metrics", help="Figures of the live version. Default: those it went live with.", show_default=False
+        ),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the versions on disk and change nothing.")] = False,
     triton_http: Annotated[
         str | None, typer.Option("--triton-http", metavar="HOST:PORT", help="A Triton that reads this repository.")
@@ -99,14 +105,16 @@ def promote_command(  # noqa: PLR0913 - a command has as many options as its use
             left, taken = roll_back(folder, server, _tell)
             typer.echo(f"version {taken} is live{_where(server)}; version {left} stays on disk")
             return
-        _promote(folder, run or Path("runs") / model, server, force)
+        _promote(folder, run or Path("runs") / model, server, force, live_metrics)
 
 
-def _promote(folder: ModelFolder, run: Path, server: ModelServer | None, force: str | None) -> None:
+def _promote(
+    folder: ModelFolder, run: Path, server: ModelServer | None, force: str | None, live_metrics: Path | None
+) -> None:
     from services.training.acceptance import check_against_live, read_candidate
 
     candidate = read_candidate(folder, run)
-    checks = check_against_live(folder, candidate, _tell)
+    checks = check_against_live(folder, candidate, _tell, live_metrics)
     _show(checks)
     against = failed(checks)
     if against and force is None:
