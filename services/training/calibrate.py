@@ -28,7 +28,7 @@ __all__ = ["THRESHOLDS_FILE", "calibrate"]
 THRESHOLDS_FILE = "thresholds.yaml"
 _LOGITS_FILE = "valid_logits.npz"
 #: Validation texts taken of one source at most: a line through the logits needs no more.
-_MOST = 1_500
+_MOST = 1_000
 
 
 def calibrate(run: Path, dataset: Dataset) -> None:

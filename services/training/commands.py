@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.training.environment import known_model, needs_torch
+from services.training.evaluation.command import evaluate_command
 from services.training.release_commands import explain_command, export_command, promote_command
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["app", "train"]
 
 app = typer.Typer(help="Train, evaluate, export and promote a model.", no_args_is_help=True)
 
+app.command("evaluate")(evaluate_command)
 app.command("export")(export_command)
 app.command("promote")(promote_command)
 app.command("explain")(explain_command)

@@ -1,13 +1,15 @@
-"""Quality figures of a binary label, each with a bootstrap interval. Targets may be soft and may be missing (NaN).
+"""Quality figures, each with a bootstrap interval. Targets of a binary label may be soft and may be missing (NaN).
 
-AUROC and average precision are scikit-learn's; the expected calibration error is Naeini et al. (2015) with ten bins of equal
-width; intervals are the 2.5th and 97.5th percentile of resampled texts. A figure that cannot be computed is NaN, never 0.
+AUROC counts ties half; AUPRC is average precision; the expected calibration error is Naeini et al. (2015) with ten bins of equal
+width; intervals are the 2.5th and 97.5th percentile over resampled texts. A figure that cannot be computed is NaN, never 0.
+They are written in numpy because a bootstrap calls them thousands of times; tests hold them to scikit-learn's. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +19,28 @@ __all__ = [
     "accuracy",
     "auprc",
     "auroc",
+    "bootstrap",
+    "class_accuracy",
+    "class_macro_f1",
+    "class_weighted_f1",
     "ece",
     "f1",
+    "f1_at",
     "figure",
-    "macro_f1",
-    "threshold_for_precision",
-    "weighted_f1",
+    "mean",
+    "share",
 ]
 
 Array = NDArray[np.float64]
+Classes = NDArray[np.int64]
 Metric = Callable[[Array, Array], float]
+
+ROUNDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value with its 95 % interval, and how many texts of each side it rests on."""
+    """A value with its 95 % interval, and how many texts of each side it rests on (all in `negatives` where sides do not apply)."""
 
     value: float
     low: float
@@ -46,20 +55,33 @@ def known(scores: Array, targets: Array) -> tuple[Array, Array]:
     return scores[mask], (targets[mask] >= 0.5).astype(float)
 
 
-def auroc(scores: Array, targets: Array) -> float:
-    """Area under the ROC curve."""
-    from sklearn.metrics import roc_auc_score
-
+def _groups(scores: Array, targets: Array) -> tuple[Array, Array]:
+    """Positives and negatives at each distinct score, from the lowest up."""
     scores, truth = known(scores, targets)
-    return float(roc_auc_score(truth, scores)) if 0 < truth.sum() < len(truth) else float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    positives: Array = np.bincount(inverse, weights=truth, minlength=len(counts)).astype(float)
+    negatives: Array = counts.astype(float) - positives
+    return positives, negatives
+
+
+def auroc(scores: Array, targets: Array) -> float:
+    """Area under the ROC curve: the chance that a positive text scores above a negative one."""
+    positives, negatives = _groups(scores, targets)
+    pairs = positives.sum() * negatives.sum()
+    if not pairs:
+        return float("nan")
+    below = np.cumsum(negatives) - negatives
+    return float((positives * (below + negatives / 2)).sum() / pairs)
 
 
 def auprc(scores: Array, targets: Array) -> float:
     """Average precision."""
-    from sklearn.metrics import average_precision_score
-
-    scores, truth = known(scores, targets)
-    return float(average_precision_score(truth, scores)) if 0 < truth.sum() < len(truth) else float("nan")
+    positives, negatives = _groups(scores, targets)
+    if not positives.sum() * negatives.sum():
+        return float("nan")
+    hits = np.cumsum(positives[::-1])
+    total = np.cumsum((positives + negatives)[::-1])
+    return float((positives[::-1] * hits / total).sum() / hits[-1])
 
 
 def ece(scores: Array, targets: Array) -> float:
@@ -68,78 +90,86 @@ def ece(scores: Array, targets: Array) -> float:
     if not len(scores):
         return float("nan")
     bins = np.minimum((scores * 10).astype(int), 9)
-    error = 0.0
-    for bin_ in range(10):
-        inside = bins == bin_
-        if inside.any():
-            error += inside.mean() * abs(scores[inside].mean() - truth[inside].mean())
-    return float(error)
-
-
-def _counts(scores: Array, targets: Array, threshold: float) -> tuple[float, float, float, float]:
-    scores, truth = known(scores, targets)
-    said = scores >= threshold
-    return (
-        float((said & (truth == 1)).sum()),
-        float((said & (truth == 0)).sum()),
-        float((~said & (truth == 1)).sum()),
-        float((~said & (truth == 0)).sum()),
-    )
+    gaps = np.abs(np.bincount(bins, scores, 10) - np.bincount(bins, truth, 10))
+    return float(gaps.sum() / len(scores))
 
 
 def f1(scores: Array, targets: Array, threshold: float = 0.5) -> float:
     """F1 of the positive side."""
-    tp, fp, fn, _ = _counts(scores, targets, threshold)
-    return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else float("nan")
+    scores, truth = known(scores, targets)
+    said = scores >= threshold
+    hits, wrong = float((said * truth).sum()), float((said != (truth == 1)).sum())
+    return 2 * hits / (2 * hits + wrong) if hits + wrong else float("nan")
 
 
 def accuracy(scores: Array, targets: Array, threshold: float = 0.5) -> float:
     """Share of texts judged right."""
-    tp, fp, fn, tn = _counts(scores, targets, threshold)
-    return (tp + tn) / (tp + fp + fn + tn) if tp + fp + fn + tn else float("nan")
-
-
-def macro_f1(scores: Array, targets: Array, threshold: float = 0.5) -> float:
-    """Mean of the F1 of both sides."""
-    tp, fp, fn, tn = _counts(scores, targets, threshold)
-    if not tp + fp + fn + tn:
-        return float("nan")
-    positive = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
-    negative = 2 * tn / (2 * tn + fp + fn) if tn + fp + fn else 0.0
-    return (positive + negative) / 2
-
-
-def weighted_f1(scores: Array, targets: Array, threshold: float = 0.5) -> float:
-    """F1 of both sides, weighted by their sizes."""
-    tp, fp, fn, tn = _counts(scores, targets, threshold)
-    total = tp + fp + fn + tn
-    if not total:
-        return float("nan")
-    positive = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
-    negative = 2 * tn / (2 * tn + fp + fn) if tn + fp + fn else 0.0
-    return (positive * (tp + fn) + negative * (tn + fp)) / total
-
-
-def figure(metric: Metric, scores: Array, targets: Array, *, rounds: int = 300, seed: int = 1) -> Figure:
-    """The metric with a bootstrap interval."""
     scores, truth = known(scores, targets)
-    positives = int(truth.sum())
-    value = metric(scores, truth) if len(truth) else float("nan")
+    return float(((scores >= threshold) == (truth == 1)).mean()) if len(truth) else float("nan")
+
+
+def _class_f1(said: Classes, truth: Classes) -> tuple[Array, Array]:
+    """F1 of each class that occurs in `truth` or `said`, and how often it is true."""
+    classes = int(max(said.max(initial=0), truth.max(initial=0))) + 1
+    counts = np.bincount(truth * classes + said, minlength=classes * classes).reshape(classes, classes)
+    both = counts.sum(axis=0) + counts.sum(axis=1)
+    seen = both > 0
+    return 2 * np.diag(counts)[seen] / both[seen], counts.sum(axis=1)[seen].astype(float)
+
+
+def class_accuracy(said: Classes, truth: Classes) -> float:
+    """Share of texts put into the right class. Both are class numbers from 0, shape (n,)."""
+    return float((said == truth).mean()) if len(truth) else float("nan")
+
+
+def class_macro_f1(said: Classes, truth: Classes) -> float:
+    """Mean of the classes' F1."""
+    return float(_class_f1(said, truth)[0].mean()) if len(truth) else float("nan")
+
+
+def class_weighted_f1(said: Classes, truth: Classes) -> float:
+    """Mean of the classes' F1, weighted by how often each class is true."""
+    if not len(truth):
+        return float("nan")
+    scores, sizes = _class_f1(said, truth)
+    return float((scores * sizes).sum() / sizes.sum())
+
+
+def mean(values: Array) -> float:
+    """Arithmetic mean."""
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def bootstrap(
+    metric: Callable[..., float], *columns: NDArray[np.float64] | NDArray[np.int64], rounds: int = ROUNDS, seed: int = 1
+) -> Figure:
+    """The metric of the columns (each of shape (n,)), with the interval that resampling their rows gives."""
+    size = len(columns[0])
+    value = metric(*columns) if size else float("nan")
     randomness = np.random.default_rng(seed)
     draws = []
-    for _ in range(rounds if len(truth) else 0):
-        chosen = randomness.integers(0, len(truth), len(truth))
-        draws.append(metric(scores[chosen], truth[chosen]))
-    clean = [d for d in draws if not np.isnan(d)]
+    for _ in range(rounds if size else 0):
+        chosen = randomness.integers(0, size, size)
+        draws.append(metric(*(column[chosen] for column in columns)))
+    clean = [draw for draw in draws if not np.isnan(draw)]
     low, high = np.percentile(clean, [2.5, 97.5]) if clean else (float("nan"), float("nan"))
-    return Figure(value, float(low), float(high), positives, len(truth) - positives)
+    return Figure(value, float(low), float(high), 0, size)
 
 
-def threshold_for_precision(scores: Array, targets: Array, precision: float) -> float | None:
-    """The lowest score from which on at least this share of the texts is positive; None when none has it."""
+def figure(metric: Metric, scores: Array, targets: Array, *, rounds: int = ROUNDS, seed: int = 1) -> Figure:
+    """A metric of a binary label with its interval, over the texts whose target is known."""
     scores, truth = known(scores, targets)
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    share = hits / np.arange(1, len(truth) + 1)
-    good = np.flatnonzero(share >= precision)
-    return float(scores[order][good[-1]]) if len(good) else None
+    found = bootstrap(metric, scores, truth, rounds=rounds, seed=seed)
+    positives = int(truth.sum())
+    return Figure(found.value, found.low, found.high, positives, len(truth) - positives)
+
+
+def share(passed: NDArray[np.bool_], *, rounds: int = ROUNDS, seed: int = 1) -> Figure:
+    """How many of the texts passed, as a share; `positives` counts them."""
+    found = bootstrap(mean, passed.astype(float), rounds=rounds, seed=seed)
+    return Figure(found.value, found.low, found.high, int(passed.sum()), int((~passed).sum()))
+
+
+def f1_at(threshold: float) -> Metric:
+    """F1 of the positive side at this threshold, as a metric of scores and targets."""
+    return partial(f1, threshold=threshold)
