@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from services.settings import make_settings
 from services.training.live import LiveTriton, triton_at
 from services.training.versions import ModelFolder, VersionRecord, fingerprint
 
-_ECHO = Path(__file__).resolve().parents[1] / "embedded" / "model_repo" / "echo"
+ECHO = Path(__file__).resolve().parents[1] / "embedded" / "model_repo" / "echo"
 
 #: A version whose file says `broken` cannot be loaded, as one with a damaged graph; `silent` loads and gives no finite number.
 _INITIALIZE = '''
@@ -71,7 +72,7 @@ def place(triton: tuple[Path, Path, str], tmp_path: Path) -> Place:
     data, repository, grpc = triton
     name = f"echo{next(_numbers)}"
     folder = tmp_path / name
-    shutil.copytree(_ECHO, folder)
+    shutil.copytree(ECHO, folder)
     (folder / "config.pbtxt").write_text((folder / "config.pbtxt").read_text().replace('"echo"', f'"{name}"'))
     code = folder / "1" / "model.py"
     code.write_text(code.read_text() + _INITIALIZE)
@@ -82,3 +83,12 @@ def place(triton: tuple[Path, Path, str], tmp_path: Path) -> Place:
     server = triton_at(state.endpoints.triton.http)
     server.serve(name, 1)
     return Place(ModelFolder.of(repository, name), server, grpc, tmp_path)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        number: int = holder.getsockname()[1]
+        return number
