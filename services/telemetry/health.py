@@ -11,9 +11,11 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.telemetry import metrics
 from services.telemetry.logging import get_logger
 
 __all__ = ["Health", "serve_health"]
@@ -54,6 +56,7 @@ def serve_health(health: Health, host: str, port: int) -> int | None:
     """Serve the three endpoints in a daemon thread; returns the bound port, or None when `port` is negative."""
     if port < 0:
         return None
+    metrics.BUILD_INFO.info({"version": version("tidegate")})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -48,6 +48,8 @@ def configure_logging(component: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Else a handler that fails (a full disk) prints the traceback of whatever is handled then, which may quote a text.
+    logging.raiseExceptions = False
     # The Kafka client reports ordinary reconnects and slow first imports as warnings, several a second while a broker is away.
     logging.getLogger("kafka").setLevel(logging.ERROR)
 
