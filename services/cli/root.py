@@ -95,7 +95,7 @@ COMMANDS: tuple[Entry, ...] = (
     ),
     Entry(
         "chaos",
-        "Kill components at random under load, and count what was lost.",
+        "Kill every component at random under load, and count what was lost.",
         _NUMBERS,
         "tests.chaos.run:command",
         in_checkout=True,
@@ -142,13 +142,12 @@ def load(entry: Entry) -> Any:
         ) from error
     if not isinstance(target, typer.Typer):
         return _command_of(target)
-    command = typer.main.get_command(target)
-    if entry.part and isinstance(command, TyperGroup):
-        found = command.commands.get(entry.name)
-        if found is None:
-            raise ConfigurationError(f"this version of Tidegate has no `tidegate {entry.name}`")
-        return found
-    return command
+    if not entry.part:
+        return typer.main.get_command(target)
+    found = typer.main.get_group(target).commands.get(entry.name)
+    if found is None:
+        raise ConfigurationError(f"this version of Tidegate has no `tidegate {entry.name}`")
+    return found
 
 
 def _command_of(function: Any) -> Any:

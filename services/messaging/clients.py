@@ -6,18 +6,27 @@ uses it, and close it there. Errors: constructors raise kafka-python's own, whic
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import (
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
 if TYPE_CHECKING:
     from services.settings import Settings
 
-__all__ = ["admin_client", "close_producer", "group_consumer", "partition_reader", "producer"]
+__all__ = ["REFUSALS", "admin_client", "close_producer", "group_consumer", "partition_reader", "producer"]
 
 _TIMEOUT_MS = 30_000
+
+#: About the record itself and not about the broker: sending it again would fail again.
+REFUSALS = (InvalidRecordError, InvalidTimestampError, MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
@@ -62,8 +71,11 @@ def partition_reader(settings: Settings, client_id: str) -> KafkaConsumer:
 
 
 def producer(settings: Settings, client_id: str, *, linger_ms: int = 2) -> KafkaProducer:
-    """An idempotent producer. Its memory is unbounded while a broker is away: bound the futures you keep."""
-    return KafkaProducer(
+    """An idempotent producer. Its memory is unbounded while a broker is away: bound the futures you keep.
+
+    A record that the broker refuses fails alone, or together with what is under way at that moment; the producer goes on.
+    """
+    made = KafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
         client_id=client_id,
         acks="all",
@@ -79,6 +91,26 @@ def producer(settings: Settings, client_id: str, *, linger_ms: int = 2) -> Kafka
         allow_auto_create_topics=False,
         reconnect_backoff_max_ms=1000,
     )
+    _survive_refusals(made)
+    return made
+
+
+def _survive_refusals(made: KafkaProducer) -> None:
+    """Make a refused record cost a new epoch, as in the Java client, and not the producer.
+
+    kafka-python 3.0.12 calls every error that is not retriable fatal for an idempotent producer: after one record that is too
+    large for its topic, every later record of every topic failed with that record's error, for ever (measured 2026-11).
+    """
+    manager = made._transaction_manager  # noqa: SLF001
+    classify = manager.classify_batch_error
+
+    def forgiving(error: Any, batch: Any, log_start_offset: int = -1) -> Any:
+        kind = error if isinstance(error, type) else type(error)
+        if kind in REFUSALS:
+            return manager.ERROR_CLASS_NEEDS_EPOCH_BUMP
+        return classify(error, batch, log_start_offset=log_start_offset)
+
+    manager.classify_batch_error = forgiving
 
 
 def close_producer(producer: KafkaProducer, timeout_s: float) -> None:

@@ -13,16 +13,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from kafka.errors import (
-    InvalidRecordError,
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from services.errors import TransientError
-from services.messaging.clients import close_producer, producer
+from services.messaging.clients import REFUSALS, close_producer, producer
 
 if TYPE_CHECKING:
     from services.settings import Settings
@@ -31,8 +25,6 @@ __all__ = ["Delivery", "Publisher"]
 
 T = TypeVar("T")
 
-#: About the record itself: sending it again would fail again.
-_REFUSALS = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 _MAX_RECORDS = 2_000
 _MAX_BYTES = 16 * 1024 * 1024
 #: A broker that restarts can fail records of an idempotent producer; the next attempt has a new session.
@@ -119,7 +111,7 @@ class Publisher(Generic[T]):
         sent.attempts += 1
         try:
             sent.future = self._producer.send(sent.topic, sent.value, sent.key, sent.headers)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             return [Delivery(sent.subject, refused=_sentence(error))]
         except KafkaError as error:
             raise self._away(error) from error
@@ -132,7 +124,7 @@ class Publisher(Generic[T]):
         sent = self._window[0]
         try:
             metadata = sent.future.get(timeout=_WAIT_S)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             self._forget_first()
             return [Delivery(sent.subject, refused=_sentence(error))]
         except KafkaError as error:
@@ -152,6 +144,6 @@ class Publisher(Generic[T]):
 
 def _sentence(error: KafkaError) -> str:
     """Without the client's own words: they may show the record."""
-    if isinstance(error, InvalidRecordError):
-        return "Kafka refuses the record as invalid"
-    return "the record is larger than Kafka takes"
+    if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+        return "the record is larger than Kafka takes"
+    return "Kafka refuses the record as invalid"

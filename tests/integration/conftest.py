@@ -13,6 +13,13 @@ import pytest
 from tests.integration.servers import Deployment, Servers, started_servers
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the servers, and on a first run for their download."""
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))
+
+
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
     """A folder that Postgres' own user may enter, which pytest's `tmp_path` is not."""
