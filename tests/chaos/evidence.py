@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from services.capabilities import Capability
     from services.settings import Settings
 
-__all__ = ["Target", "count_rows", "lag", "read_dead_records", "read_dead_rows", "read_events", "read_rows"]
+__all__ = [
+    "Target",
+    "count_rows",
+    "lag",
+    "read_dead_records",
+    "read_dead_rows",
+    "read_events",
+    "read_rows",
+    "read_topic",
+]
 
 _ADDED = "dlq-"
 _READ_PATIENCE_S = 120.0
@@ -108,7 +117,7 @@ def _select(target: Target, query: sql.SQL | sql.Composed, parameters: tuple[obj
 
 def read_events(target: Target) -> Iterator[Effect]:
     """Every record of the output topic. One that is no decision comes with its coordinates in place of an id."""
-    for record in _read_topic(target, target.output_topic):
+    for record in read_topic(target, target.output_topic):
         try:
             event = orjson.loads(record.value)
             data = event["data"]
@@ -123,7 +132,7 @@ def read_dead_records(target: Target) -> Iterator[DeadLetter]:
     Raises:
         KeyError, ValueError: a record does not say where it comes from, which is a fault of the pipeline.
     """
-    for record in _read_topic(target, target.dead_letter_topic):
+    for record in read_topic(target, target.dead_letter_topic):
         added = {name: value for name, value in record.headers if name.startswith(_ADDED)}
         original = tuple((name, value) for name, value in record.headers if not name.startswith(_ADDED))
         origin = (int(added[f"{_ADDED}partition"]), int(added[f"{_ADDED}offset"]))
@@ -147,7 +156,7 @@ def lag(target: Target) -> int:
         consumer.close(autocommit=False)
 
 
-def _read_topic(target: Target, topic: str) -> Iterator[Any]:
+def read_topic(target: Target, topic: str) -> Iterator[Any]:
     """From the first record to what is the end now."""
     consumer = KafkaConsumer(
         bootstrap_servers=target.kafka,

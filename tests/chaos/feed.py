@@ -37,6 +37,7 @@ class Feed:
         self._events = events
         self._rate = rate
         self._stop = threading.Event()
+        self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._producer: KafkaProducer | None = None
         self._window: deque[tuple[Planned, Any]] = deque()
@@ -49,6 +50,11 @@ class Feed:
 
     def start(self) -> None:
         self._thread.start()
+
+    def finish(self) -> None:
+        """Plan no further events, and wait until those that were sent are acknowledged."""
+        self._enough.set()
+        self.done.wait()
 
     def stop(self) -> None:
         """Give up what is not published yet."""
@@ -63,6 +69,8 @@ class Feed:
                     self._stop.wait(max(0.0, started + number / self._rate - time.monotonic()))
                 if self._stop.is_set():
                     return
+                if self._enough.is_set():
+                    break
                 self._journal.intend(event)
                 for _ in range(event.copies):
                     self._send(event)
