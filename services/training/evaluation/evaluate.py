@@ -72,6 +72,8 @@ def evaluate(model: str, run: Path, served: Path, config: TrainConfig, suite: Su
 
             def next_part(title: str) -> None:
                 bar.update(overall, advance=1, description=title)
+                if not bar.console.is_terminal:  # where no bar is shown, say at least how far it is
+                    bar.console.print(title, highlight=False)
 
             next_part("1 labels")
             labels = parts.labels()
