@@ -94,10 +94,8 @@ def _tell_plan(replay: Replay) -> None:
 
 def _ask(replay: Replay) -> None:
     if not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"{len(replay.ids):,} dead letters would be sent again: confirm with --yes, or name ids"
-        )
-    typer.confirm(f"Send {len(replay.ids):,} dead letters again?", abort=True, err=True)
+        raise ConfigurationError(f"{_letters(len(replay.ids))} would be sent again: confirm with --yes, or name ids")
+    typer.confirm(f"Send {_letters(len(replay.ids))} again?", abort=True, err=True)
 
 
 def _send(replay: Replay, mended_key: bytes | None) -> int:
@@ -134,9 +132,13 @@ def _send(replay: Replay, mended_key: bytes | None) -> int:
             settle(publisher.send(letter.id, letter.topic, key, value, headers))
         settle(publisher.drain())
     total = f"{refused:,} refused by Kafka" if refused else ""
-    done = f"{sent:,} dead letters sent again" if sent != 1 else "1 dead letter sent again"
+    done = f"{_letters(sent)} sent again"
     console.print(", ".join(filter(None, (done, total))) + ".", style="red" if refused else "green")
     return refused
+
+
+def _letters(count: int) -> str:
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"
 
 
 def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:

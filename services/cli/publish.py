@@ -187,9 +187,11 @@ class _Report:
         self._console.print(f"line {number}: {reason}", markup=False, soft_wrap=True)
 
     def say_total(self) -> None:
-        refused = f", {self.refused:,} lines refused" if self.refused else ""
+        events = "1 event" if self.accepted == 1 else f"{self.accepted:,} events"
+        lines = "1 line" if self.refused == 1 else f"{self.refused:,} lines"
+        refused = f", {lines} refused" if self.refused else ""
         style = "red" if self.refused else "green"
-        self._console.print(f"{self.accepted:,} events published{refused}.", style=style)
+        self._console.print(f"{events} published{refused}.", style=style)
 
 
 @contextmanager

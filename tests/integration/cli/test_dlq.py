@@ -196,7 +196,7 @@ def test_many_are_not_replayed_without_a_yes(
     store.add([letter])
     done = tidegate("dlq", "replay")
     assert done.code == 1
-    assert done.err == "1 dead letters would be sent again: confirm with --yes, or name ids\n"
+    assert done.err == "1 dead letter would be sent again: confirm with --yes, or name ids\n"
     assert sent(deployment) == []
 
 
