@@ -7,6 +7,7 @@ somebody is clearing up.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -30,6 +31,7 @@ _PROBE_WHILE_STARTING_S = 0.1
 _PROBE_WHILE_UNWELL_S = 0.5
 _PROBE_WHILE_HEALTHY_S = 2.0
 _LOG_CHECK_S = 10.0
+_CHILDREN_PATIENCE_S = 2.0
 
 
 def backoff_s(quick_failures: int) -> float:
@@ -65,8 +67,14 @@ class Keeper:
             return
         if process.poll() is None:
             self._detail = "stopping"
-            terminate([psutil.Process(process.pid)], self.spec.stop_patience_s, self.spec.stop_signal)
+            whole = psutil.Process(process.pid)
+            children = whole.children(recursive=True)
+            terminate([whole], self.spec.stop_patience_s, self.spec.stop_signal)
             process.wait()
+            # They follow their parent by themselves; a frozen or very busy one is helped along.
+            terminate(children, _CHILDREN_PATIENCE_S)
+        with contextlib.suppress(OSError):
+            self.spec.tidy()
         forget(self._folder, self.spec.name)
         self._healthy.clear()
         self._process = None
@@ -110,13 +118,17 @@ class Keeper:
         self._starts += 1
         keep_small(self._folder.log(self.spec.name))
         try:
-            self.spec.before_start()
-            self._process = process = spawn(
-                self._folder, self.spec.name, self.spec.command, self.spec.environment, self.spec.run_as
-            )
+            self.spec.tidy()
+            process = spawn(self._folder, self.spec.name, self.spec.command, self.spec.environment, self.spec.run_as)
         except OSError as error:
-            return f"it could not be started: {error}"
-        pidfd = os.pidfd_open(process.pid)
+            return f"it could not be started: {explain(str(error))}"
+        self._process = process
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except OSError as error:
+            process.kill()
+            process.wait()
+            return f"it could not be watched: {explain(str(error))}"
         try:
             return self._watch(process, pidfd)
         finally:
@@ -124,6 +136,7 @@ class Keeper:
 
     def _watch(self, process: Popen[bytes], pidfd: int) -> str:
         answered = time.monotonic()
+        patience_s = self.spec.start_patience_s
         next_log_check = answered + _LOG_CHECK_S
         pause_s = _PROBE_WHILE_STARTING_S
         while not self._stop.is_set():
@@ -132,15 +145,15 @@ class Keeper:
                     f"it ended with code {process.returncode}: {explain(tail(self._folder.log(self.spec.name), 2048))}"
                 )
             if self._probe():
-                answered = time.monotonic()
+                answered, patience_s = time.monotonic(), self.spec.freeze_patience_s
                 pause_s = _PROBE_WHILE_HEALTHY_S
             elif self._is_alive():
-                answered = time.monotonic()
+                answered, patience_s = time.monotonic(), self.spec.freeze_patience_s
                 pause_s = _PROBE_WHILE_UNWELL_S
-            elif time.monotonic() - answered > self.spec.freeze_patience_s:
+            elif time.monotonic() - answered > patience_s:
                 terminate([psutil.Process(process.pid)], 0.5)
                 process.wait()
-                return f"it did not answer for {self.spec.freeze_patience_s:.0f} s and was killed"
+                return f"it did not answer for {patience_s:.0f} s and was killed"
             else:
                 # Quick at first, so that a fast start is seen; then slower, because Postgres logs each attempt.
                 pause_s = min(pause_s * 1.3, _PROBE_WHILE_UNWELL_S)

@@ -10,6 +10,7 @@ Valkey keeps nothing on purpose: it is transport. Naming a folder creates nothin
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,13 @@ from pathlib import Path
 from services.errors import ConfigurationError
 
 __all__ = ["DataFolder", "default_data_dir"]
+
+_ANOTHER = "choose another one with --data DIR, or make it writable for this user"
+_REMEDY = {
+    errno.ENOSPC: "the disk is full, free some space or choose a folder on another disk with --data DIR",
+    errno.ENOTDIR: "a part of the path is a file, choose another one with --data DIR",
+    errno.EEXIST: "there is a file of that name, choose another one with --data DIR",
+}
 
 
 def default_data_dir() -> Path:
@@ -96,12 +104,11 @@ class DataFolder:
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
-                f"the data folder {self.root} cannot be used ({error.strerror}): "
-                "choose another one with --data DIR, or make it writable for this user"
+                f"the data folder {self.root} cannot be used ({error.strerror}): {_REMEDY.get(error.errno or 0, _ANOTHER)}"
             ) from None
         if not os.access(self.run, os.W_OK):
-            owner = self.root.stat().st_uid
+            owner = self.run.stat().st_uid
+            remedy = "its disk may only be read" if owner == os.geteuid() else f"it belongs to the user with id {owner}"
             raise ConfigurationError(
-                f"the data folder {self.root} belongs to the user with id {owner}: "
-                "run as that user, or choose a folder of your own with --data DIR"
+                f"the data folder {self.root} may not be written ({remedy}): choose a folder of your own with --data DIR"
             )

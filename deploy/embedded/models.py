@@ -18,6 +18,7 @@ import psutil
 from deploy.embedded.canary import canary_request
 from deploy.embedded.keeper import backoff_s
 from deploy.embedded.model_files import Fingerprints, find_models
+from deploy.embedded.processes import ProcessRef
 from deploy.embedded.state import ModelState, ProcessState
 from deploy.embedded.stubs import Stub, stubs_of
 from deploy.embedded.triton_http import TritonHttp, TritonRefused, TritonUnreachable
@@ -29,6 +30,8 @@ _CANARY_EVERY_S = 2.0
 _CANARY_TIMEOUT_S = 5.0
 #: Without any answer for so long, a model is frozen and not busy.
 _FROZEN_AFTER_S = 30.0
+#: A stub that somebody stopped (SIGSTOP) for so long. With two instances the other one answers the canary, so only this shows it.
+_STOPPED_TOO_LONG_S = 20.0
 _LOAD_TIMEOUT_S = 300.0
 _UNLOAD_TIMEOUT_S = 20.0
 #: A stub that is gone for two looks in a row; one look may fall into a reload by somebody else.
@@ -57,6 +60,7 @@ class ModelCare:
         self._heals = 0
         self._failed_loads = 0
         self._short_looks = 0
+        self._stopped_since: dict[ProcessRef, float] = {}
         self._next_canary = 0.0
         self._answered = time.monotonic()
         self._count = -1
@@ -125,8 +129,15 @@ class ModelCare:
 
     def _load(self) -> None:
         self._unwell("is loading")
+        started = time.monotonic()
         try:
             self._http.load(self.name, _LOAD_TIMEOUT_S)
+        except TritonUnreachable:
+            if time.monotonic() - started < _LOAD_TIMEOUT_S:
+                raise  # Triton went away meanwhile
+            self._unwell("loading it takes for ever; Triton is started again")
+            self._restart_server()
+            return
         except TritonRefused as refusal:
             self._failed_loads += 1
             self._unwell(f"cannot be loaded: {_first_line(refusal)}")
@@ -139,11 +150,22 @@ class ModelCare:
     def _look_at_stubs(self, pid: int, config: dict[str, object]) -> None:
         stubs = tuple(stub for stub in stubs_of(pid) if stub.model == self.name)
         self._stubs = stubs
+        if self._stopped_too_long(stubs):
+            self._unwell("a stub process is frozen")
+            self._kill_stubs()
+            self._heal("a stub process was frozen")
+            return
         wanted = _instances(config)
         missing = [v for v in self._versions if sum(stub.version == v for stub in stubs) < wanted]
         self._short_looks = self._short_looks + 1 if missing else 0
         if self._short_looks >= _LOOKS_UNTIL_DEAD:
             self._heal("a stub process died")
+
+    def _stopped_too_long(self, stubs: Iterable[Stub]) -> bool:
+        now = time.monotonic()
+        stopped = {stub.process for stub in stubs if stub.stopped}
+        self._stopped_since = {process: self._stopped_since.get(process, now) for process in stopped}
+        return any(now - since > _STOPPED_TOO_LONG_S for since in self._stopped_since.values())
 
     def _ask(self, config: dict[str, object]) -> None:
         request = canary_request(config)

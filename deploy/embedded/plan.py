@@ -18,7 +18,17 @@ from deploy.embedded.parts import Kafka, Part, Postgres, Triton, Valkey
 from deploy.embedded.ports import HOST
 from deploy.embedded.state import Endpoints, TritonEndpoints
 
-__all__ = ["ALL_PARTS", "PartName", "Plan", "endpoints_of", "parts_of", "port_names", "read_plan", "write_plan"]
+__all__ = [
+    "ALL_PARTS",
+    "PartName",
+    "Plan",
+    "check_place",
+    "endpoints_of",
+    "parts_of",
+    "port_names",
+    "read_plan",
+    "write_plan",
+]
 
 PartName = Literal["kafka", "postgres", "valkey", "triton"]
 ALL_PARTS: frozenset[PartName] = frozenset({"kafka", "postgres", "valkey", "triton"})
@@ -92,6 +102,16 @@ def parts_of(plan: Plan, folder: DataFolder) -> list[Part]:
             Triton(folder, port["triton-http"], port["triton-grpc"], port["triton-metrics"], plan.model_repositories)
         )
     return parts
+
+
+def check_place(plan: Plan, folder: DataFolder) -> None:
+    """Before anything is made: can the parts live in this folder?
+
+    Raises:
+        ConfigurationError: one cannot.
+    """
+    if "postgres" in plan.parts:
+        Postgres(folder, port=0).check_place()
 
 
 def endpoints_of(plan: Plan, folder: DataFolder) -> Endpoints:

@@ -1,7 +1,8 @@
 """Free ports on loopback, chosen once and remembered in the data folder.
 
-A port is checked, not reserved: between the check and the server's own bind another program may take it. The supervisor
-then retries, and the next `up` chooses another one.
+Two stacks never choose the same port: each claims its own, and the claim ends with the process that holds it. A program that
+knows nothing of claims may still take a port between the check and the server's own bind; the supervisor then retries, and
+the next `up` chooses another one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from services.errors import ConfigurationError
 
-__all__ = ["HOST", "is_free", "remember_ports"]
+__all__ = ["HOST", "PortClaims", "is_free", "remember_ports"]
 
 #: Everything binds to loopback; nothing of the embedded stack has a password.
 HOST = "127.0.0.1"
@@ -22,6 +23,40 @@ HOST = "127.0.0.1"
 #: Below Linux' range for outgoing connections (32768 and up). A client that retries a dead server inside that range can be
 #: given the very same port as its source and connect to itself: it then talks to nobody and keeps the server from binding.
 _CANDIDATES = range(20_000, 32_000)
+
+
+class PortClaims:
+    """The ports that one stack has claimed. Whoever inherits `descriptors` holds the claims too.
+
+    A claim is the name of a Unix socket in the kernel's abstract name space, which is as wide as the ports themselves: it
+    needs no file, and the kernel gives the name back when the last holder ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(claim.fileno() for claim in self._sockets)
+
+    def claim(self, port: int) -> bool:
+        """Whether the port is ours now: nobody else has claimed it, and a server could bind to it."""
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0tidegate/port/{port}")
+        except OSError:
+            claim.close()
+            return False
+        if not is_free(port):
+            claim.close()
+            return False
+        self._sockets.append(claim)
+        return True
+
+    def release(self) -> None:
+        """Give up our copy of the claims; a supervisor that inherited them keeps them."""
+        while self._sockets:
+            self._sockets.pop().close()
 
 
 def is_free(port: int) -> bool:
@@ -35,8 +70,8 @@ def is_free(port: int) -> bool:
     return True
 
 
-def remember_ports(path: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Give each name a free port: the remembered one where it is still free. Call it while nothing of the stack runs.
+def remember_ports(path: Path, names: Iterable[str], claims: PortClaims) -> tuple[dict[str, int], list[str]]:
+    """Claim a port for each name: the remembered one where it is still free. Call it while nothing of the stack runs.
 
     Returns:
         The port of each name, and one sentence for each remembered port that had to change.
@@ -47,8 +82,8 @@ def remember_ports(path: Path, names: Iterable[str]) -> tuple[dict[str, int], li
     taken = set(remembered.values())
     for name in names:
         port = remembered.get(name)
-        if port is None or not is_free(port):
-            new_port = _choose(taken)
+        if port is None or not claims.claim(port):
+            new_port = _choose(taken, claims)
             if port is not None:
                 notes.append(f"port {port} of {name} is taken by another program now: {name} moves to port {new_port}")
             port = new_port
@@ -62,10 +97,10 @@ def remember_ports(path: Path, names: Iterable[str]) -> tuple[dict[str, int], li
     return chosen, notes
 
 
-def _choose(taken: set[int]) -> int:
+def _choose(taken: set[int], claims: PortClaims) -> int:
     for _ in range(1000):
         port = random.choice(_CANDIDATES)  # noqa: S311 - a port is not a secret
-        if port not in taken and is_free(port):
+        if port not in taken and claims.claim(port):
             return port
     raise ConfigurationError(f"no free port between {_CANDIDATES.start} and {_CANDIDATES.stop}: stop what uses them")
 

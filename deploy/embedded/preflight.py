@@ -45,9 +45,12 @@ def debian_package(library: str) -> str:
 
 
 def blocking_folder(path: Path, run_as: RunAs) -> Path | None:
-    """The first folder above `path` that the user may not enter, or None."""
+    """The first folder above `path` that the user may not enter, or None. What does not exist yet blocks nobody."""
     for folder in reversed(path.resolve().parents):
-        found = folder.stat()
+        try:
+            found = folder.stat()
+        except FileNotFoundError:
+            return None
         bit = 0o100 if found.st_uid == run_as.uid else 0o010 if found.st_gid == run_as.gid else 0o001
         if not found.st_mode & bit:
             return folder

@@ -14,9 +14,19 @@ import urllib.request
 
 from deploy.embedded.ports import HOST
 
-__all__ = ["NotReady", "http_ok", "kafka_answers", "port_open", "postgres_answers", "valkey_answers"]
+__all__ = [
+    "NotReady",
+    "http_ok",
+    "kafka_answers",
+    "port_open",
+    "postgres_answers",
+    "postgres_speaks",
+    "valkey_answers",
+]
 
 _TIMEOUT_S = 2.0
+#: Whatever proxy the environment names, it cannot reach this machine's loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NotReady(Exception):
@@ -37,14 +47,23 @@ def kafka_answers(port: int) -> None:
         raise NotReady(f"Kafka answers with error {error}")
 
 
-def postgres_answers(port: int, user: str = "postgres", database: str = "postgres") -> None:
-    """A start-up message, as `pg_isready` sends it; during recovery the server answers with an error."""
-    parameters = f"user\0{user}\0database\0{database}\0\0".encode()
+def postgres_answers(port: int) -> None:
+    """A session can begin. While the server starts or recovers, it answers with an error."""
+    if _greet_postgres(port) != b"R":
+        raise NotReady("Postgres is starting up, recovering, or has no connection left")
+
+
+def postgres_speaks(port: int) -> None:
+    """It answers at all, if only with an error: it is busy and not frozen."""
+    _greet_postgres(port)
+
+
+def _greet_postgres(port: int) -> bytes:
+    """A start-up message, as `pg_isready` sends it; returns the kind of the answer."""
+    parameters = b"user\0postgres\0database\0postgres\0\0"
     message = struct.pack(">ii", len(parameters) + 8, 196_608) + parameters
     # 'X' is the polite goodbye; without it the server logs a lost connection for each probe.
-    answer = _exchange(port, message, 1, goodbye=b"X\0\0\0\4")
-    if answer != b"R":
-        raise NotReady("Postgres is starting up or recovering")
+    return _exchange(port, message, 1, goodbye=b"X\0\0\0\4")
 
 
 def valkey_answers(port: int) -> None:
@@ -56,7 +75,7 @@ def valkey_answers(port: int) -> None:
 def http_ok(url: str) -> None:
     """The URL answers with 200."""
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - always http on loopback
+        with _DIRECT.open(url, timeout=_TIMEOUT_S) as response:
             response.read()
     except urllib.error.HTTPError as error:
         # /readyz lists what is not ready.

@@ -1,4 +1,4 @@
-"""Processes of the stack: started in a session of their own, known by pid and creation time, stopped with patience.
+"""Processes of the stack: started in a session of their own, known by pid and time of start, stopped with patience.
 
 Plain `subprocess` and `psutil`, not a process library: mirakuru starts children with a `preexec_fn`, which may deadlock in a
 supervisor that has threads, and kills every child when its own process ends, while these must outlive a killed supervisor.
@@ -19,12 +19,15 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import psutil
 
 from deploy.embedded.layout import DataFolder
 
 __all__ = [
+    "SUPERVISOR",
     "Leftover",
     "ProcessRef",
     "RunAs",
@@ -32,13 +35,17 @@ __all__ = [
     "end_leftovers",
     "find_leftovers",
     "forget",
+    "record",
+    "recorded",
+    "run_tool",
     "spawn",
     "terminate",
 ]
 
+#: Its record tells `down` whom to ask.
+SUPERVISOR = "supervisor"
 _MARK_VARIABLE = "TIDEGATE_STACK_MARK"
-#: The kernel counts a process's start in hundredths of a second, and the clock may be adjusted a little in between.
-_SAME_TIME_S = 1.0
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,11 @@ class RunAs:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRef:
-    """One process of this machine, also after its pid was given to another one."""
+    """One process of this machine, also after its pid was given to another one.
+
+    `created` is in seconds since the machine started. The time of day would not do: a clock that is set, as after the
+    suspension of a virtual machine, would make every process look like another one.
+    """
 
     pid: int
     created: float
@@ -60,15 +71,17 @@ class ProcessRef:
     @classmethod
     def of(cls, pid: int) -> ProcessRef | None:
         try:
-            return cls(pid, psutil.Process(pid).create_time())
-        except psutil.Error:
+            # The command's name stands in parentheses and may hold anything; the start is the 20th field after it.
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
             return None
+        return cls(pid, int(fields[19]) / _TICKS_PER_SECOND)
 
     def live(self) -> psutil.Process | None:
         """The process while it runs. A zombie does not."""
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.created) > _SAME_TIME_S or process.status() == psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE or ProcessRef.of(self.pid) != self:
                 return None
         except psutil.Error:
             return None
@@ -126,12 +139,55 @@ def spawn(
             group=run_as.gid if run_as else None,
             extra_groups=[] if run_as else None,
         )
-    reference = ProcessRef.of(process.pid)
+    record(folder, name, process.pid)
+    return process
+
+
+def record(folder: DataFolder, name: str, pid: int) -> None:
+    """Write down who runs under this name, for whoever comes after us."""
+    reference = ProcessRef.of(pid)
     if reference is not None:
         with contextlib.suppress(OSError):  # a full disk: the mark in the environment still finds it
-            record = {"pid": reference.pid, "created": reference.created}
-            (folder.records / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
-    return process
+            content = {"pid": reference.pid, "created": reference.created, "boot": _boot()}
+            (folder.records / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def recorded(folder: DataFolder, name: str) -> psutil.Process | None:
+    """The process that was recorded under this name, while it runs."""
+    return _recorded(folder.records / f"{name}.json")
+
+
+def run_tool(
+    folder: DataFolder,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    timeout_s: float,
+    run_as: RunAs | None = None,
+) -> tuple[int, str]:
+    """Run a command that ends by itself; returns its code and what it wrote. It is ended after `timeout_s`.
+
+    It carries the mark: should we be killed, the next `up` ends it before it touches the same files.
+    """
+    try:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout_s,
+            cwd="/",
+            env=dict(environment) | {_MARK_VARIABLE: _mark(folder)},
+            user=run_as.uid if run_as else None,
+            group=run_as.gid if run_as else None,
+            extra_groups=[] if run_as else None,
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"{Path(command[0]).name} was not done after {timeout_s:.0f} s: is the machine very busy?"
+    return result.returncode, result.stdout
 
 
 def forget(folder: DataFolder, name: str) -> None:
@@ -152,11 +208,9 @@ def find_leftovers(folder: DataFolder) -> list[Leftover]:
     """What a killed supervisor left running. Call it while holding the lock."""
     found: dict[int, Leftover] = {}
     for path in folder.records.glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            record = json.loads(path.read_text(encoding="utf-8"))
-            process = ProcessRef(int(record["pid"]), float(record["created"])).live()
-            if process is not None:
-                found[process.pid] = Leftover(path.stem, process)
+        process = _recorded(path)
+        if process is not None:
+            found[process.pid] = Leftover(path.stem, process)
     mark = _mark(folder)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -183,6 +237,7 @@ def terminate(processes: Iterable[psutil.Process], patience_s: float, first: int
     for process in asked:
         with contextlib.suppress(psutil.Error):
             process.send_signal(first)
+            process.send_signal(signal.SIGCONT)  # whoever was stopped, as with Ctrl-Z, does not even hear the first one
     _, stubborn = psutil.wait_procs(asked, timeout=patience_s)
     victims: list[psutil.Process] = []
     for process in stubborn:
@@ -194,6 +249,21 @@ def terminate(processes: Iterable[psutil.Process], patience_s: float, first: int
     deadline = time.monotonic() + 5
     psutil.wait_procs(victims, timeout=max(0.0, deadline - time.monotonic()))
     return [process.pid for process in stubborn]
+
+
+def _recorded(path: Path) -> psutil.Process | None:
+    """A record that is damaged, or older than the machine's start, names nobody."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        reference = ProcessRef(int(content["pid"]), float(content["created"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return reference.live() if content.get("boot") == _boot() else None
+
+
+@cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _mark(folder: DataFolder) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,13 +25,26 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
+
 from deploy.embedded.layout import DataFolder
 from deploy.embedded.logs import explain, keep_small, tail
 from deploy.embedded.parts import Part
-from deploy.embedded.plan import ALL_PARTS, PartName, Plan, parts_of, port_names, write_plan
-from deploy.embedded.ports import remember_ports
+from deploy.embedded.plan import ALL_PARTS, PartName, Plan, check_place, parts_of, port_names, write_plan
+from deploy.embedded.ports import PortClaims, remember_ports
 from deploy.embedded.preflight import check_disk
-from deploy.embedded.processes import ProcessRef, StackLock, end_leftovers, find_leftovers, terminate
+from deploy.embedded.processes import (
+    SUPERVISOR,
+    ProcessRef,
+    StackLock,
+    end_leftovers,
+    find_leftovers,
+    forget,
+    record,
+    recorded,
+    terminate,
+)
+from deploy.embedded.shared_memory import remove_stale_regions
 from deploy.embedded.state import StackState, read_state, stack_environment
 from services.errors import ConfigurationError
 
@@ -45,6 +59,7 @@ _DOWN_PATIENCE_S = 150.0
 _STALE_AFTER_S = 20.0
 #: After so many ends in a row without ever being healthy, waiting longer tells the user nothing new.
 _HOPELESS_RESTARTS = 5
+_HOPELESS_PREPARATIONS = 3
 _HOPELESS_LOAD_S = 15.0
 
 
@@ -92,25 +107,44 @@ class Stack:
             ConfigurationError: it cannot start, or is not healthy in time; the message says what to do. In the second case
                 it stays up and the supervisor goes on trying.
         """
-        folder = self._folder
-        folder.create()
-        lock = StackLock(folder)
-        self.was_running = not lock.acquire()
-        supervisor: subprocess.Popen[bytes] | None = None
-        if self.was_running:
-            tell("stack", "runs already")
-        else:
-            try:
-                self._prepare(tell)
-                supervisor = self._start_supervisor(lock)
-            finally:
-                lock.release()
+        plan = Plan.from_environment(
+            self._parts, workers=self._workers, dispatchers=self._dispatchers, model_repositories=self._repositories
+        )
+        check_place(plan, self._folder)
+        self._folder.create()
+        deadline = time.monotonic() + self._patience_s
+        self.was_running = False
+        while True:
+            lock = StackLock(self._folder)
+            if self._take(lock):
+                self.was_running = False
+                return self._start(lock, plan, deadline, tell)
+            if not self.was_running:
+                tell("stack", "runs already")
+                self.was_running = True
+            state = self._wait_healthy(None, deadline, tell)
+            if state is not None:
+                return state
+            # It was on its way down, or another `up` failed: it is for us to start it.
+
+    def _start(self, lock: StackLock, plan: Plan, deadline: float, tell: Tell) -> StackState:
+        claims = PortClaims()
         try:
-            return self._wait_healthy(supervisor, tell)
+            self._prepare(plan, claims, tell)
+            supervisor = self._start_supervisor(lock, claims)
+        except OSError as error:
+            raise ConfigurationError(_what_to_do(error, self._folder)) from error
         finally:
-            if supervisor is not None:
-                # It outlives this call; whoever lives longer than it, such as a test, must not keep it as a zombie.
-                threading.Thread(target=supervisor.wait, name="reap-supervisor", daemon=True).start()
+            claims.release()
+            lock.release()
+        try:
+            state = self._wait_healthy(supervisor, deadline, tell)
+        finally:
+            # It outlives this call; whoever lives longer than it, such as a test, must not keep it as a zombie.
+            threading.Thread(target=supervisor.wait, name="reap-supervisor", daemon=True).start()
+        if state is None:
+            raise ConfigurationError("the stack was stopped by another command while it started")
+        return state
 
     def down(self, tell: Tell = _silent) -> bool:
         """Stop everything, in reverse order, with patience. False when nothing ran."""
@@ -118,13 +152,11 @@ class Stack:
         if not folder.run.is_dir():
             return False
         ran = False
-        lock = StackLock(folder)
-        while not lock.acquire():
+        lock = StackLock(self._folder)
+        while not self._take(lock):
             ran = True
-            state = read_state(folder.root)
-            supervisor = ProcessRef(state.supervisor_pid, state.supervisor_created).live() if state else None
+            supervisor = self._supervisor()
             if supervisor is None:
-                # `up` is preparing, or the supervisor has not written its state yet.
                 tell("stack", "waits for a start that is under way")
                 time.sleep(0.2)
                 continue
@@ -137,6 +169,8 @@ class Stack:
                 tell("stack", f"ending {len(leftovers)} processes of a supervisor that was killed")
                 end_leftovers(folder, leftovers)
             folder.state.unlink(missing_ok=True)
+            forget(folder, SUPERVISOR)
+            remove_stale_regions()
         finally:
             lock.release()
         return ran
@@ -154,48 +188,53 @@ class Stack:
             return state.model_copy(update={"healthy": False, "message": message})
         return state
 
-    def _prepare(self, tell: Tell) -> None:
+    def _take(self, lock: StackLock) -> bool:
+        try:
+            return lock.acquire()
+        except OSError as error:
+            raise ConfigurationError(_what_to_do(error, self._folder)) from error
+
+    def _prepare(self, plan: Plan, claims: PortClaims, tell: Tell) -> None:
         folder = self._folder
+        check_disk(folder.root)
         leftovers = find_leftovers(folder)
         if leftovers:
             tell("stack", f"ending {len(leftovers)} processes of a supervisor that was killed")
             end_leftovers(folder, leftovers)
         folder.state.unlink(missing_ok=True)
-        check_disk(folder.root)
-        plan = Plan.from_environment(
-            self._parts, workers=self._workers, dispatchers=self._dispatchers, model_repositories=self._repositories
-        )
-        try:
-            ports, notes = remember_ports(folder.ports, port_names(plan))
-            for note in notes:
-                tell("stack", note)
-            plan = plan.model_copy(update={"ports": ports})
-            write_plan(folder, plan)
-            parts = parts_of(plan, folder)
-            with ThreadPoolExecutor(max(1, len(parts))) as pool:
-                for result in [pool.submit(_prepare_part, part, tell) for part in parts]:
-                    result.result()
-        except OSError as error:
-            raise ConfigurationError(_what_to_do(error, folder)) from error
+        ports, notes = remember_ports(folder.ports, port_names(plan), claims)
+        for note in notes:
+            tell("stack", note)
+        plan = plan.model_copy(update={"ports": ports})
+        write_plan(folder, plan)
+        parts = parts_of(plan, folder)
+        with ThreadPoolExecutor(max(1, len(parts))) as pool:
+            for result in [pool.submit(_prepare_part, part, tell) for part in parts]:
+                result.result()
 
-    def _start_supervisor(self, lock: StackLock) -> subprocess.Popen[bytes]:
+    def _start_supervisor(self, lock: StackLock, claims: PortClaims) -> subprocess.Popen[bytes]:
         folder = self._folder
-        log = folder.log("supervisor")
+        log = folder.log(SUPERVISOR)
         keep_small(log)
+        inherited = (*claims.descriptors, *(() if lock.descriptor is None else (lock.descriptor,)))
         command = [sys.executable, "-m", "deploy.embedded.supervisor", str(folder.root), str(lock.descriptor)]
         with log.open("ab") as output:
-            return subprocess.Popen(
+            supervisor = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder.root,
                 start_new_session=True,
-                pass_fds=(lock.descriptor,) if lock.descriptor is not None else (),
+                pass_fds=inherited,
             )
+        record(folder, SUPERVISOR, supervisor.pid)
+        return supervisor
 
-    def _wait_healthy(self, supervisor: subprocess.Popen[bytes] | None, tell: Tell) -> StackState:
-        deadline = time.monotonic() + self._patience_s
+    def _wait_healthy(
+        self, supervisor: subprocess.Popen[bytes] | None, deadline: float, tell: Tell
+    ) -> StackState | None:
+        """Until everything is healthy. None: nobody holds the stack any more. `supervisor` is the one that we started."""
         hopeless_since: float | None = None
         while True:
             state = self.status()
@@ -205,13 +244,23 @@ class Stack:
                     return state
                 hopeless = _hopeless(state)
                 hopeless_since = (hopeless_since or time.monotonic()) if hopeless else None
-            if supervisor is not None and supervisor.poll() is not None:
-                reason = explain(tail(self._folder.log("supervisor"), 2048))
-                raise ConfigurationError(f"the supervisor ended with code {supervisor.returncode}: {reason}")
             gave_up = hopeless_since is not None and time.monotonic() - hopeless_since > _HOPELESS_LOAD_S
             if gave_up or time.monotonic() > deadline:
                 raise ConfigurationError(self._complaint(state))
+            if supervisor is not None and supervisor.poll() not in {None, 0, -signal.SIGTERM}:
+                reason = explain(tail(self._folder.log(SUPERVISOR), 2048))
+                raise ConfigurationError(f"the supervisor ended with code {supervisor.returncode}: {reason}")
             time.sleep(0.1)
+            if self._supervisor() is None:
+                return None
+
+    def _supervisor(self) -> psutil.Process | None:
+        """The process that watches this stack. None also while `up` still prepares."""
+        process = recorded(self._folder, SUPERVISOR)
+        if process is None:
+            state = read_state(self._folder.root)
+            process = ProcessRef(state.supervisor_pid, state.supervisor_created).live() if state else None
+        return process
 
     def _complaint(self, state: StackState | None) -> str:
         problems = [] if state is None else [f"{one.name} {one.detail}" for one in state.processes if not one.healthy]
@@ -256,11 +305,14 @@ def _tell_progress(state: StackState, tell: Tell) -> None:
 
 
 def _hopeless(state: StackState) -> bool:
-    return any(not one.healthy and one.restarts >= _HOPELESS_RESTARTS for one in state.processes) or any(
-        not one.healthy and one.detail.startswith("cannot be loaded") for one in state.models
+    return (
+        state.failed_preparations >= _HOPELESS_PREPARATIONS
+        or any(not one.healthy and one.restarts >= _HOPELESS_RESTARTS for one in state.processes)
+        or any(not one.healthy and one.detail.startswith("cannot be loaded") for one in state.models)
     )
 
 
 def _what_to_do(error: OSError, folder: DataFolder) -> str:
-    reason = explain(f"{error.strerror or error}")
-    return f"the data folder {folder.root} could not be prepared ({os.fspath(error.filename or '')} {error.strerror}): {reason}"
+    what = error.strerror or type(error).__name__
+    where = f" {os.fspath(error.filename)}" if error.filename else ""
+    return f"the data folder {folder.root} cannot be used ({what}{where}): {explain(what)}"

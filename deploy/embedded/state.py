@@ -84,7 +84,10 @@ class StackState(_Frozen):
     healthy: bool = False
     message: str = ""
     supervisor_pid: int
+    #: In seconds since the machine started, as in `ProcessRef`.
     supervisor_created: float
+    #: How often in a row the database and the topics could not be prepared.
+    failed_preparations: int = 0
     endpoints: Endpoints
     processes: tuple[ProcessState, ...] = ()
     models: tuple[ModelState, ...] = ()

@@ -20,6 +20,8 @@ class Stub:
     process: ProcessRef
     model: str
     version: str
+    #: By SIGSTOP: it lives and does nothing.
+    stopped: bool = False
 
 
 def stubs_of(server_pid: int) -> list[Stub]:
@@ -27,12 +29,14 @@ def stubs_of(server_pid: int) -> list[Stub]:
     found: list[Stub] = []
     for pid in _children(server_pid):
         with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(pid)
-            arguments = process.cmdline()  # empty for a zombie
+            process = ProcessRef.of(pid)
+            child = psutil.Process(pid)
+            arguments = child.cmdline()  # empty for a zombie
             # triton_python_backend_stub REPOSITORY/MODEL/VERSION/model.py REGION ...
-            if len(arguments) > 1 and arguments[0].endswith("triton_python_backend_stub"):
+            if process is not None and len(arguments) > 1 and arguments[0].endswith("triton_python_backend_stub"):
                 path = Path(arguments[1])
-                found.append(Stub(ProcessRef(pid, process.create_time()), path.parent.parent.name, path.parent.name))
+                stopped = child.status() == psutil.STATUS_STOPPED
+                found.append(Stub(process, path.parent.parent.name, path.parent.name, stopped))
     return found
 
 

@@ -15,17 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-
-import psutil
 
 from deploy.embedded.keeper import Keeper, backoff_s
 from deploy.embedded.layout import DataFolder
 from deploy.embedded.logs import explain, tail
 from deploy.embedded.models import Models
-from deploy.embedded.parts import PREPARE_COMMAND, app_process
+from deploy.embedded.parts import PREPARE_COMMAND, app_environment, app_process
 from deploy.embedded.plan import Plan, endpoints_of, parts_of, read_plan
-from deploy.embedded.processes import StackLock, forget, spawn
+from deploy.embedded.processes import ProcessRef, StackLock, forget, spawn
 from deploy.embedded.state import Phase, StackState, stack_environment, write_state
 from deploy.embedded.triton_http import TritonHttp
 
@@ -54,8 +53,11 @@ class Supervisor:
                 lambda: triton.pid if triton.healthy else None,
                 lambda: _kill(triton.pid),
             )
+        myself = ProcessRef.of(os.getpid())
+        self._created = myself.created if myself else 0.0
         self._stop = threading.Event()
         self._message = ""
+        self._failed_preparations = 0
         self._app_started = not plan.app_names
         self._written: StackState | None = None
 
@@ -82,12 +84,12 @@ class Supervisor:
         while not all(keeper.healthy for keeper in needed):
             if self._stop.wait(0.05):
                 return
-        environment = self._app_environment()
-        failures = 0
+        environment = self._addresses()
         while not self._prepare(environment):
-            failures += 1
-            if self._stop.wait(backoff_s(failures + 1)):
+            self._failed_preparations += 1
+            if self._stop.wait(backoff_s(self._failed_preparations + 1)):
                 return
+        self._failed_preparations = 0
         for name in self._plan.app_names:
             kind, _, number = name.partition("-")
             self._app.append(Keeper(self._folder, app_process(kind, int(number), self._plan.ports[name], environment)))
@@ -96,9 +98,14 @@ class Supervisor:
         self._message = ""
         self._app_started = True
 
-    def _prepare(self, environment: dict[str, str]) -> bool:
-        self._message = "preparing the database and the topics"
-        process = spawn(self._folder, "prepare", PREPARE_COMMAND, {**os.environ, **environment})
+    def _prepare(self, environment: Mapping[str, str]) -> bool:
+        if not self._failed_preparations:  # else the reason stays to be seen
+            self._message = "preparing the database and the topics"
+        try:
+            process = spawn(self._folder, "prepare", PREPARE_COMMAND, app_environment(environment))
+        except OSError as error:
+            self._message = f"the database and the topics could not be prepared: {explain(str(error))}"
+            return False
         while process.poll() is None:
             if self._stop.wait(0.05):
                 process.terminate()
@@ -110,7 +117,7 @@ class Supervisor:
             self._message = f"the database and the topics could not be prepared: {reason}"
         return process.returncode == 0
 
-    def _app_environment(self) -> dict[str, str]:
+    def _addresses(self) -> dict[str, str]:
         return stack_environment(self._state("starting"))
 
     def _state(self, phase: Phase) -> StackState:
@@ -125,7 +132,8 @@ class Supervisor:
             healthy=well and phase == "running",
             message=self._message,
             supervisor_pid=os.getpid(),
-            supervisor_created=psutil.Process().create_time(),
+            supervisor_created=self._created,
+            failed_preparations=self._failed_preparations,
             endpoints=self._endpoints,
             processes=(*processes, *stubs),
             models=tuple(models),

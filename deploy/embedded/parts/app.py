@@ -14,10 +14,19 @@ from deploy.embedded.parts.base import ProcessSpec
 from deploy.embedded.ports import HOST
 from deploy.embedded.probes import http_ok
 
-__all__ = ["PREPARE_COMMAND", "app_process"]
+__all__ = ["PREPARE_COMMAND", "app_environment", "app_process"]
 
 #: Idempotent; run before the first dispatcher.
 PREPARE_COMMAND = (sys.executable, "-m", "consumers.prepare")
+
+
+def app_environment(addresses: Mapping[str, str]) -> dict[str, str]:
+    """What a process of Tidegate is started with: the caller's settings, and the addresses of this stack."""
+    environment = {**os.environ, **addresses}
+    # gRPC asks the proxy that the environment names even for loopback, unless it is told not to.
+    for name in ("no_proxy", "NO_PROXY"):
+        environment[name] = ",".join(filter(None, (os.environ.get(name), HOST, "localhost")))
+    return environment
 
 
 def app_process(kind: str, number: int, port: int, environment: Mapping[str, str]) -> ProcessSpec:
@@ -26,7 +35,11 @@ def app_process(kind: str, number: int, port: int, environment: Mapping[str, str
     return ProcessSpec(
         name=f"{kind}-{number}",
         command=(sys.executable, "-m", f"consumers.{kind}"),
-        environment={**os.environ, **environment, "TIDEGATE_METRICS_PORT": str(port)},
+        environment={
+            **app_environment(environment),
+            "TIDEGATE_METRICS_PORT": str(port),
+            "TIDEGATE_METRICS_HOST": HOST,
+        },
         probe=partial(http_ok, f"{address}/readyz"),
         alive=partial(http_ok, f"{address}/healthz"),
         metrics=f"{address}/metrics",

@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 def nothing() -> None:
-    """Nothing to do before a start."""
+    """Nothing is left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,16 @@ class ProcessSpec:
     probe: Callable[[], None]
     #: Raises `probes.NotReady` while the process looks frozen. None: the same as `probe`.
     alive: Callable[[], None] | None = None
-    #: Runs before each start: removes what a killed process left behind.
-    before_start: Callable[[], object] = nothing
+    #: Removes what a killed process left behind. Runs before each start and after the last end.
+    tidy: Callable[[], object] = nothing
     metrics: str | None = None
     run_as: RunAs | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_patience_s: float = 15.0
-    #: A process whose `alive` fails for this long, from its start or from its last answer, is killed and started again.
-    freeze_patience_s: float = 60.0
+    #: A process that has never answered is killed and started again after this long.
+    start_patience_s: float = 90.0
+    #: The same for one that did answer, counted from its last answer.
+    freeze_patience_s: float = 30.0
 
 
 class Part(Protocol):

