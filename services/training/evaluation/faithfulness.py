@@ -3,7 +3,7 @@
 The span is deleted and the text scored again: the more the score falls, the more faithful the span. Beside it, spans of as many
 tokens: random ones, and those of occlusion (leave each token out, take the run whose single drops sum highest), which costs one run
 of the model per token. Only the strongest label of a text is judged, only texts of one short window, and only where something of
-the text is left. Costs are of one text on one thread and depend on the machine; their ratio hardly does.
+the text is left. Costs are CPU time of one text on one thread and depend on the machine; their ratio hardly does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.serving import Engine, EngineSettings, load_engine
 from services.training.evaluation.metrics import Figure, bootstrap, mean
-
-if TYPE_CHECKING:
-    from services.serving import Engine
 
 __all__ = ["FaithfulnessResult", "Probe", "best_run", "faithfulness"]
 
@@ -31,7 +28,7 @@ _LONGEST = 64
 _RANDOM_SPANS = 5
 #: A span of more than this share of the tokens leaves nothing to compare.
 _LARGEST = 0.8
-_REPEATS = 5
+_REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,6 @@ def faithfulness(
     folder: Path, texts: Sequence[str], limits: NDArray[np.float64], rounds: int
 ) -> FaithfulnessResult | None:
     """Judge the deciding spans of the engine in `folder` on those `texts` that it flags; None when there are none."""
-    from services.serving import load_engine
-
     engine = load_engine(folder)
     probes = _probes(engine, texts, limits, folder)
     judged = [p for p in probes if 0 < p.chosen[1] - p.chosen[0] <= _LARGEST * len(p.tokens)]
@@ -95,10 +90,10 @@ def faithfulness(
 
     occlusion_s, drops = 0.0, []
     for probe in judged:
-        began = time.perf_counter()
+        began = time.process_time()
         alone = score([probe.without((i, i + 1)) for i in range(len(probe.tokens))])[:, probe.column]
         run = best_run(list(probe.score - alone), probe.chosen[1] - probe.chosen[0])
-        occlusion_s += time.perf_counter() - began
+        occlusion_s += time.process_time() - began
         drops.append(_drops(probe, run, score))
     evidence, occlusion, chance = np.array(drops).T
     model_us, evidence_us = _cost(folder, [probe.text for probe in judged])
@@ -146,16 +141,14 @@ def _drops(probe: Probe, occluded: tuple[int, int], score: Score) -> tuple[float
 
 def _cost(folder: Path, texts: list[str]) -> tuple[float, float]:
     """Microseconds a text costs the engine without looking for spans, and what looking for them adds."""
-    from services.serving import EngineSettings, load_engine
-
     times = []
     for settings in (EngineSettings(explain_from=2.0), EngineSettings()):
         engine = load_engine(folder, settings)
         engine.infer(texts)
         runs = []
         for _ in range(_REPEATS):
-            began = time.perf_counter()
+            began = time.process_time()
             engine.infer(texts)
-            runs.append(time.perf_counter() - began)
+            runs.append(time.process_time() - began)
         times.append(min(runs) / len(texts) * 1e6)
     return times[0], max(0.0, times[1] - times[0])

@@ -55,7 +55,7 @@ def report_tables(evaluation: Evaluation) -> Iterator[RenderableType]:
 def _table(title: str, *columns: str, caption: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", header_style="bold")
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=position > 0)
+        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     return table
 
 
@@ -120,11 +120,13 @@ def _functional(findings: Findings) -> Table | None:
     found = findings.functional
     if found is None:
         return None
-    languages = ", ".join(f"{name} {_interval(figure)}" for name, figure in found.by_language.items())
     table = _table(
-        f"3  Functional tests passed: {_interval(found.passed)};  {languages}", "worst behaviours", "", "passed", "cases",
+        "3  Functional tests, the worst behaviours", "behaviour", "", "passed", "cases",
         caption=f"of what must be flagged {_number(found.wanted_passed)}, of what must not {_number(found.unwanted_passed)}",
     )  # fmt: skip
+    for language, figure in found.by_language.items():
+        table.add_row("all", language, _interval(figure), str(figure.positives + figure.negatives))
+    table.add_section()
     for outcome in found.behaviours[:_WORST_BEHAVIOURS]:
         table.add_row(outcome.behaviour, outcome.language, _number(outcome.passed / outcome.cases), str(outcome.cases))
     return table
@@ -203,9 +205,9 @@ def _explanation(findings: Findings) -> Table | None:
     if found is None:
         return None
     table = _table(
-        f"8  Deciding spans: score lost when the span is deleted ({found.texts} flagged texts)", "span by", "score lost", "µs a text",
-        caption=f"spans hold {_number(found.span_share)} of a text's tokens; the score itself costs {found.model_us:.0f} µs; "
-        f"{found.not_judged} texts not judged, their span is nearly the whole text",
+        "8  Deciding spans: score lost when the span is deleted", "span by", "score lost", "CPU µs a text",
+        caption=f"{found.texts} flagged texts, {found.not_judged} not judged (span nearly the whole text); spans hold "
+        f"{_number(found.span_share)} of the tokens; the score itself costs {found.model_us:.0f} µs",
     )  # fmt: skip
     table.add_row("the engine's evidence", _interval(found.evidence), f"{found.evidence_us:.0f}")
     table.add_row("occlusion, token by token", _interval(found.occlusion), f"{found.occlusion_us:.0f}")

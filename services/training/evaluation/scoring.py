@@ -6,21 +6,20 @@ evaluation ask for it; the texts stay in memory and go nowhere else. Two process
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import ConfigurationError
+from services.serving import MODEL_FILES, Engine, load_engine
 from services.training.data.labels import LABELS
-
-if TYPE_CHECKING:
-    from services.serving import Engine
 
 __all__ = ["Scorer", "encodable"]
 
@@ -45,10 +44,10 @@ class Scorer:
     def __init__(self, folder: Path, *, processes: int = 2, watch: Watch | None = None) -> None:
         self._watch = watch or (lambda _what, _done, _total: None)
         self._known: dict[str, NDArray[np.float32]] = {}
+        _check(folder)
         self._pool = ProcessPoolExecutor(
             processes, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(folder,)
         )
-        _check_labels(folder)
 
     def __call__(self, texts: Sequence[str], what: str = "texts") -> NDArray[np.float64]:
         wanted = [encodable(text) for text in texts]
@@ -80,8 +79,6 @@ _ENGINE: Engine | None = None
 
 def _start(folder: Path) -> None:
     """Runs once in each process."""
-    from services.serving import load_engine
-
     global _ENGINE  # noqa: PLW0603 - a process of the pool has no other place to keep its engine
     _ENGINE = load_engine(folder)
 
@@ -92,12 +89,13 @@ def _score(texts: list[str]) -> NDArray[np.float32]:
     return _ENGINE.infer(texts).scores
 
 
-def _check_labels(folder: Path) -> None:
-    import json
-
-    try:
-        found = tuple(json.loads((folder / "labels.json").read_text(encoding="utf-8"))["labels"])
-    except OSError as error:
-        raise ConfigurationError(f"{folder} holds no exported model: run `tidegate export` first") from error
-    if found != LABELS:
+def _check(folder: Path) -> None:
+    """Before processes are started: what one of them raises comes back without its sentence."""
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ConfigurationError(
+            f"{folder} holds no exported model ({', '.join(missing)} is missing): run `tidegate export` first, or name another "
+            f"folder with --served"
+        )
+    if tuple(json.loads((folder / "labels.json").read_text(encoding="utf-8"))["labels"]) != LABELS:
         raise ConfigurationError(f"{folder} scores other labels than the data has: train and export the model again")
