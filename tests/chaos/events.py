@@ -36,13 +36,13 @@ def toy_data(event_id: str, text: str) -> dict[str, Any]:
 
 
 def review_events(run: str, count: int, seed: int, *, null_model: bool) -> Iterator[Planned]:
-    """`count` good events, some of them twice, with rubbish in between.
+    """`count` good events, some of them twice, with rubbish in between. Every id begins with `run`.
 
     With the null model each decision carries a mark of its text, so the checker sees whether it got the right text's scores.
     """
     generator = random.Random(seed)
     for number, text in enumerate(sample_texts(count, seed)):
-        event_id = f"{run}-{number}"
+        event_id = f"{run}{number}"
         data = review_data(event_id, text, generator)
         expect = {"content_id": data["content_id"], "author_id": data["author_id"]}
         if null_model:
@@ -50,7 +50,7 @@ def review_events(run: str, count: int, seed: int, *, null_model: bool) -> Itera
         copies = 2 if generator.random() < _REPEATED_SHARE else 1
         yield decided("content.submitted", event_id, data["author_id"], data, expect, copies)
         if generator.random() < _RUBBISH_SHARE:
-            yield _rubbish(generator.choice(_KINDS), f"{run}-r{number}", text, generator)
+            yield _rubbish(generator.choice(_KINDS), f"{run}r{number}", text, generator)
 
 
 def decided(

@@ -62,7 +62,8 @@ def command(
     """
     console = Console()
     seed = random.randrange(1_000_000) if seed is None else seed
-    planned = list(review_events(f"chaos{seed}-", events, seed, null_model=null_model))
+    run = f"chaos{seed}-"
+    planned = list(review_events(run, events, seed, null_model=null_model))
     folder = new_folder("chaos")
     console.print(f"Seed {seed}. Data and logs: {folder}", soft_wrap=True)
     models = (NULL_MODELS,) if null_model else None
@@ -72,7 +73,7 @@ def command(
             with console.status("Starting the stack"):
                 state = stack.up()
             chaos = Chaos(stack, state, seed, seconds_between_kills, console)
-            report = chaos.run(folder, planned, rate, "null model" if null_model else "review model")
+            report = chaos.run(folder, run, planned, rate, "null model" if null_model else "review model")
         finally:
             with console.status("Stopping the stack"):
                 stack.down()
@@ -101,14 +102,14 @@ class Chaos:
         self._counters = Counters(stack.status)
         self._monkey = Monkey(stack, seed, seconds_between_kills, before=lambda _: self._counters.look())
 
-    def run(self, folder: Path, planned: list[Planned], rate: float, model: str) -> Report:
+    def run(self, folder: Path, run: str, planned: list[Planned], rate: float, model: str) -> Report:
         """Publish, kill, wait, judge."""
         machine = describe_machine()
         started = time.monotonic()
         records, settled = sum(event.copies for event in planned), len(planned)
         with (
             ChaosProgress(self._console, records, settled) as progress,
-            Trial(self._target, folder, planned[0].id.rpartition("-")[0], planned, rate) as trial,
+            Trial(self._target, folder, run, planned, rate) as trial,
         ):
 
             def meanwhile() -> None:

@@ -23,7 +23,9 @@ def test_every_fault_that_is_planted_after_a_flawless_run_is_found(scene: Scene)
     rubbish = next(event for event in events if event.reason)
     with Trial(target, scene.folder, _RUN, events) as trial:
         trial.wait_until_settled(120)
-        assert not trial.verdict().faults
+        flawless = trial.verdict()
+        assert not flawless.faults
+        assert (flawless.decided, flawless.rejected) == (400, flawless.planted)
 
         _copy_a_record(target, f"{_RUN}6")
         assert trial.verdict().faults == {"double_events": [f"{_RUN}6"]}
