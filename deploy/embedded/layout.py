@@ -17,7 +17,7 @@ from pathlib import Path
 
 from services.errors import ConfigurationError
 
-__all__ = ["DataFolder", "default_data_dir"]
+__all__ = ["DataFolder", "default_data_dir", "write_private"]
 
 _ANOTHER = "choose another one with --data DIR, or make it writable for this user"
 _REMEDY = {
@@ -106,9 +106,19 @@ class DataFolder:
             raise ConfigurationError(
                 f"the data folder {self.root} cannot be used ({error.strerror}): {_REMEDY.get(error.errno or 0, _ANOTHER)}"
             ) from None
-        if not os.access(self.run, os.W_OK):
+        if not os.access(self.run, os.W_OK, effective_ids=True):
             owner = self.run.stat().st_uid
             remedy = "its disk may only be read" if owner == os.geteuid() else f"it belongs to the user with id {owner}"
             raise ConfigurationError(
                 f"the data folder {self.root} may not be written ({remedy}): choose a folder of your own with --data DIR"
             )
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file in one step. Readable by its owner only: a remote address may hold a password."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)  # the mode below counts for a new file only
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)

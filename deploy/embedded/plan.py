@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from deploy.embedded.layout import DataFolder
+from deploy.embedded.layout import DataFolder, write_private
 from deploy.embedded.parts import Kafka, Part, Postgres, Triton, Valkey
 from deploy.embedded.ports import HOST
 from deploy.embedded.state import Endpoints, TritonEndpoints
@@ -130,10 +130,8 @@ def endpoints_of(plan: Plan, folder: DataFolder) -> Endpoints:
 
 
 def write_plan(folder: DataFolder, plan: Plan) -> None:
-    """Keep the plan for the supervisor, readable by its owner only."""
-    descriptor = os.open(folder.plan, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(plan.model_dump_json().encode())
+    """Keep the plan for the supervisor."""
+    write_private(folder.plan, plan.model_dump_json().encode())
 
 
 def read_plan(folder: DataFolder) -> Plan:

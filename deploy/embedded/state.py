@@ -6,13 +6,12 @@ identified by pid and creation time together. A file that is missing, damaged or
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deploy.embedded.layout import DataFolder, default_data_dir
+from deploy.embedded.layout import DataFolder, default_data_dir, write_private
 from services.errors import ConfigurationError
 
 __all__ = [
@@ -113,12 +112,8 @@ def read_state(data_dir: Path | str | None = None) -> StackState | None:
 
 
 def write_state(folder: DataFolder, state: StackState) -> None:
-    """Replace the state file in one step. Readable by its owner only: a remote address may hold a password."""
-    temporary = folder.state.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(state.model_dump_json().encode())
-    temporary.replace(folder.state)
+    """Keep the state for every command."""
+    write_private(folder.state, state.model_dump_json().encode())
 
 
 def stack_environment(state: StackState) -> dict[str, str]:

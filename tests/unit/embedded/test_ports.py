@@ -63,9 +63,9 @@ def test_two_stacks_that_start_together_never_choose_the_same_port(
     candidates = range(21_000, 21_400)
     monkeypatch.setattr(ports, "_CANDIDATES", candidates)
     names = [f"part{number}" for number in range(40)]
-    monkeypatch.setattr(ports.random, "choice", random.Random(7).choice)
+    monkeypatch.setattr(random, "choice", random.Random(7).choice)
     one, _ = remember_ports(tmp_path / "one.json", names, claims)
-    monkeypatch.setattr(ports.random, "choice", random.Random(7).choice)  # the same luck
+    monkeypatch.setattr(random, "choice", random.Random(7).choice)  # the same luck
     other, _ = remember_ports(tmp_path / "other.json", names, others)
     assert not set(one.values()) & set(other.values())
 
