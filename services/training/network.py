@@ -48,6 +48,8 @@ def prepare_base(base: str, target: Path, texts: list[str], pieces: int | None =
         return target
     try:
         source = Path(base) if Path(base).is_dir() else _from_hub(base)
+        if not (source / "tokenizer.json").is_file():
+            raise FileNotFoundError(source / "tokenizer.json")
         encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ConfigurationError(

@@ -1,8 +1,8 @@
 """From a trained run to RUN/served: calibrated, exported, and described, ready for `tidegate evaluate` and `tidegate promote`.
 
 Promises: RUN/served has a `version.json` only when it is complete, with the sha256 of every file, so that a later step notices an
-export that was cut off or changed; a folder above the size that git can carry is an error. The training data is read again, because
-calibration and quantisation need its validation texts; test texts are not looked at.
+export that was cut off or changed; the record names no folder of this machine; a folder above the size that git can carry is an
+error. The training data is read again, because calibration and quantisation need its validation texts; test texts are not looked at.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def export_run(model: str, run: Path, target: Path, dataset: Dataset) -> Version
         base={"name": trained.get("base", ""), "pieces": trained.get("pieces")},
         commit=trained.get("commit", ""),
         seed=trained.get("settings", {}).get("seed"),
-        config=trained.get("config", {}),
+        config=_portable(trained.get("config", {})),
         data=[_source(entry) for entry in dataset.manifest_json()],
         files={name: fingerprint(target / name) for name in MODEL_FILES},
         metrics=None,  # of an earlier export, if there are any; `tidegate evaluate` measures this one
@@ -116,6 +116,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} is not a JSON object: make it again")
     return content
+
+
+def _portable(value: Any) -> Any:
+    """A configuration without the folders of this machine: of an absolute path, only the last part says anything elsewhere."""
+    if isinstance(value, dict):
+        return {key: _portable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_portable(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _source(entry: dict[str, object]) -> dict[str, Any]:
