@@ -16,7 +16,7 @@ stamp_of = cat requirements/build.txt $(1) | sha256sum > $(2)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev train-env demo test quick lint format types bench chaos contract pins clean
+.PHONY: help install dev train-env demo test test-train quick lint format types bench chaos contract pins clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ chaos: install ## Kill every component at random under load and count; writes do
 
 test: dev ## Run every test on real parts
 	$(bin)/python -m pytest $(ARGS)
+
+test-train: train-env ## Run the tests of training, in its environment
+	$(TRAIN_VENV)/bin/python -m pytest tests/training $(ARGS)
 
 quick: dev ## Run the unit and contract tests: no servers, under a minute
 	$(bin)/python -m pytest tests/unit tests/contract -m "not slow and not stack" $(ARGS)
