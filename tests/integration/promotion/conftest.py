@@ -40,6 +40,7 @@ class Place:
     model: ModelFolder
     triton: LiveTriton
     grpc: str
+    data: Path
     scratch: Path
 
     def served(self, word: str) -> tuple[Path, VersionRecord]:
@@ -82,7 +83,7 @@ def place(triton: tuple[Path, Path, str], tmp_path: Path) -> Place:
     assert state.endpoints.triton.http is not None
     server = triton_at(state.endpoints.triton.http)
     server.serve(name, 1)
-    return Place(ModelFolder.of(repository, name), server, grpc, tmp_path)
+    return Place(ModelFolder.of(repository, name), server, grpc, data, tmp_path)
 
 
 @pytest.fixture

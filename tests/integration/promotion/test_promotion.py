@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from deploy.embedded import read_state
 from services.errors import ConfigurationError, TidegateError
 from services.training.promotion import ModelServer, ServerRefused, locked, promote, recover, roll_back
 from tests.integration.promotion.conftest import Place
@@ -64,19 +65,23 @@ def version_that_answers(place: Place) -> str:
         client.close()
 
 
-_KILLED_AT_THE_LOAD = """
+_KILLED = """
 import os, pathlib, signal, sys
+from services.training.live import triton_at
 from services.training.promotion import locked, promote
 from services.training.versions import ModelFolder, VersionRecord
 
+path, name, folder, record, triton, moment = sys.argv[1:]
+
 class Server:
     def serve(self, model, version):
+        if moment == "after":
+            triton_at(triton).serve(model, version)
         os.kill(os.getpid(), signal.SIGKILL)
 
-model = ModelFolder(pathlib.Path(sys.argv[1]), sys.argv[2])
-record = VersionRecord.model_validate_json(pathlib.Path(sys.argv[4]).read_text())
+model = ModelFolder(pathlib.Path(path), name)
 with locked(model):
-    promote(model, pathlib.Path(sys.argv[3]), record, Server(), print)
+    promote(model, pathlib.Path(folder), VersionRecord.model_validate_json(pathlib.Path(record).read_text()), Server(), print)
 """
 
 
@@ -94,6 +99,9 @@ def test_a_promotion_under_load_fails_no_request(place: Place) -> None:
     assert load.answers["1"] > 0
     assert version_that_answers(place) == "2"
     assert place.model.live() == 2
+    state = read_state(place.data)
+    assert state is not None
+    assert not any(model.heals for model in state.models)  # a change of versions is no death of a stub
 
 
 @pytest.mark.parametrize("word", ["broken", "silent"])
@@ -123,17 +131,22 @@ def test_a_version_can_go_in_after_a_broken_one(place: Place) -> None:
     assert version_that_answers(place) == "2"
 
 
-def test_a_promotion_that_was_killed_before_the_load_is_undone_by_the_next(place: Place) -> None:
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_promotion_killed_before_or_after_the_load_is_undone_by_the_next_command(place: Place, moment: str) -> None:
     folder, record = place.served("good")
     record_file = place.scratch / "record.json"
     record_file.write_text(record.model_dump_json())
-    arguments = [str(place.model.path), place.model.name, str(folder), str(record_file)]
-    killed = subprocess.run([sys.executable, "-c", _KILLED_AT_THE_LOAD, *arguments], check=False, timeout=60)
+    arguments = [str(place.model.path), place.model.name, str(folder), str(record_file), place.triton.where, moment]
+    killed = subprocess.run([sys.executable, "-c", _KILLED, *arguments], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert place.model.live() == 2
-    with locked(place.model):
+    assert version_that_answers(place) == ("1" if moment == "before" else "2")
+    with clients(place) as load, locked(place.model):
         assert recover(place.model, place.triton, silent)
-        assert place.model.versions() == [1]
+    assert load.errors == []
+    assert place.model.versions() == [1]
+    assert version_that_answers(place) == "1"
+    with locked(place.model):
         assert promote(place.model, *place.served("good"), place.triton, silent) == 2
     assert version_that_answers(place) == "2"
 
