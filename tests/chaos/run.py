@@ -151,9 +151,11 @@ class Chaos:
         counters = self._counters
         consumed = counters.sum("tidegate_consumed_total")
         found = {
-            "records delivered to a dispatcher again": max(0, consumed - trial.feed.acknowledged),
-            "of these, results not published again": counters.sum("tidegate_republish_suppressed_total"),
-            "duplicates without a second effect": counters.sum("tidegate_duplicates_total"),
+            "records delivered again (at least)": max(0, consumed - trial.feed.acknowledged),
+            "results found published, not published again (at least)": counters.sum(
+                "tidegate_republish_suppressed_total"
+            ),
+            "duplicates without a second effect (at least)": counters.sum("tidegate_duplicates_total"),
             "records that the publisher had to send again": trial.feed.sent_again,
         }
         causes = counters.by_label("tidegate_batches_resent_total")
