@@ -54,8 +54,9 @@ class EngineSettings:
     precision: str = "bf16"
     cache: Path | None = None
     overlap: int = 30
-    #: Scores from which the deciding span is looked for; below, the whole window stands for it.
-    explain_from: float = 0.3
+    #: Scores from which the deciding span is looked for; below, the whole window stands for it. No threshold that is chosen from
+    #: data lies lower (`services/training/evaluation/thresholds.py`).
+    explain_from: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """Thresholds of a policy from held-out scores: the lowest score from which a stated share of the texts carries the label.
 
+A precision means nothing without the share of positives it holds for, and the data sets were collected for their labels: half of the
+texts that know `toxicity` carry it, a fortieth of those that know `self_harm`. So positives and negatives are weighted as in a stream
+where a label holds for `BASE_RATE` of the texts, the same for every label; where it is rarer the precision is lower, which is why the
+policy is the operator's.
+
 Promises: flag <= review <= block, all inside `BOUNDS`; a label whose texts are too few, or whose scores never reach the precision,
-takes the precision itself as its score, which is what a calibrated score means. The precision holds for the share of positives
-among the weighted validation texts; in a stream where a label is rarer it is lower, which is why the policy is the operator's.
-Pure: arrays in, numbers out.
+takes the precision itself as its score. Pure: arrays in, numbers out.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BOUNDS", "PRECISIONS", "LabelChoice", "choose_threshold", "choose_thresholds", "policy_block"]
+__all__ = ["BASE_RATE", "BOUNDS", "PRECISIONS", "LabelChoice", "choose_threshold", "choose_thresholds", "policy_block"]
 
 #: Of the texts that reach the action, this share must carry the label.
 PRECISIONS: Mapping[str, float] = {"flag": 0.70, "review": 0.80, "block": 0.92}
 #: A person in danger is shown to a person early, and never blocked.
 _OWN: Mapping[str, Mapping[str, float]] = {"self_harm": {"flag": 0.70, "review": 0.75}}
 BOUNDS = (0.25, 0.99)
+#: One text in seven: a stream that people thought worth reviewing. Chosen on a half-trained model, where .05 let two thirds of the
+#: functional tests' wanted cases through, and the data's own shares flagged two fifths of benign sentences that name an identity.
+BASE_RATE = 0.15
 #: A precision over fewer texts than this is luck.
 _FEWEST = 20
 
@@ -59,17 +65,22 @@ def choose_thresholds(
     targets: NDArray[np.float64],
     weights: NDArray[np.float64],
     critical: frozenset[str] = frozenset(),
+    base_rate: float | None = BASE_RATE,
 ) -> list[LabelChoice]:
-    """One choice per label from scores, targets (NaN for unknown) and weights, each of shape (n, L)."""
+    """One choice per label from scores, targets (NaN for unknown) and weights, each of shape (n, L).
+
+    `base_rate` is the share of positives that the precisions hold for; None takes the weighted texts as they are.
+    """
     choices = []
     for column, label in enumerate(labels):
         known = ~np.isnan(targets[:, column])
         own, truth, weight = scores[known, column], targets[known, column], weights[known, column]
         thresholds: dict[str, float] = {}
         lowest = BOUNDS[0]
+        seen, counted = (truth, weight) if base_rate is None else _at_base_rate(truth, weight, base_rate)
         for action, precision in _OWN.get(label, PRECISIONS).items():
             # Rounded up: two decimals are what a person compares, and the precision must hold.
-            found = np.ceil(choose_threshold(own, truth, weight, precision) * 100 - 1e-9) / 100
+            found = np.ceil(choose_threshold(own, seen, counted, precision) * 100 - 1e-9) / 100
             lowest = max(lowest, min(float(found), BOUNDS[1]))
             thresholds[action] = round(lowest, 2)
         positives = (truth * weight).sum()
@@ -79,6 +90,17 @@ def choose_thresholds(
         }
         choices.append(LabelChoice(label, thresholds, recalls, label in critical))
     return choices
+
+
+def _at_base_rate(
+    truth: NDArray[np.float64], weights: NDArray[np.float64], base_rate: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Truth and weights as if the label held for `base_rate` of the texts (prior shift, Saerens et al. 2002)."""
+    share = float((truth * weights).sum() / weights.sum()) if weights.sum() else 0.0
+    if not 0 < share < 1:
+        return truth, weights
+    positive, negative = truth * base_rate / share, (1 - truth) * (1 - base_rate) / (1 - share)
+    return positive / (positive + negative), weights * (positive + negative)
 
 
 def policy_block(choices: Sequence[LabelChoice]) -> str:

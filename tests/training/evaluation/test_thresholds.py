@@ -50,7 +50,7 @@ def test_a_text_with_more_weight_moves_the_threshold() -> None:
 
 def test_calibrated_scores_get_rising_thresholds_below_their_precisions() -> None:
     scores, truth = _ramp()
-    (choice,) = choose_thresholds(["hate"], scores[:, None], truth[:, None], np.ones((len(scores), 1)))
+    (choice,) = choose_thresholds(["hate"], scores[:, None], truth[:, None], np.ones((len(scores), 1)), base_rate=None)
     flag, review, block = (choice.thresholds[action] for action in ("flag", "review", "block"))
     assert flag < review < block
     assert (flag, review, block) == pytest.approx((0.4, 0.6, 0.84), abs=0.02)
@@ -67,6 +67,25 @@ def test_thresholds_never_fall_and_stay_in_their_bounds(seed: int, base: float) 
     values = list(choice.thresholds.values())
     assert values == sorted(values)
     assert all(BOUNDS[0] <= value <= BOUNDS[1] for value in values)
+
+
+def test_a_rarer_label_needs_a_higher_score_for_the_same_precision() -> None:
+    scores, truth = _ramp()
+    rare, even, frequent = (
+        choose_thresholds(["hate"], scores[:, None], truth[:, None], np.ones((1000, 1)), base_rate=rate)[0]
+        for rate in (0.1, 0.5, 0.9)
+    )
+    assert rare.thresholds["flag"] > even.thresholds["flag"] > frequent.thresholds["flag"]
+
+
+def test_how_often_the_data_has_a_label_does_not_move_its_thresholds() -> None:
+    scores, truth = np.repeat([0.9, 0.8, 0.6, 0.4], 30), np.repeat([1.0, 0.0, 1.0, 0.0], 30)
+    doubled = np.concatenate([np.arange(120), np.flatnonzero(truth == 1)])
+    first, second = (
+        choose_thresholds(["hate"], scores[rows, None], truth[rows, None], np.ones((len(rows), 1)))[0].thresholds
+        for rows in (np.arange(120), doubled)
+    )
+    assert first == second
 
 
 def test_a_person_in_danger_is_never_blocked_and_reaches_review_early() -> None:
