@@ -32,7 +32,17 @@ from services.training.versions import (
     write_record,
 )
 
-__all__ = ["KEEP_VERSIONS", "ModelServer", "ServerRefused", "locked", "promote", "recover", "roll_back"]
+__all__ = [
+    "KEEP_VERSIONS",
+    "ModelServer",
+    "ServerRefused",
+    "locked",
+    "now",
+    "promote",
+    "recover",
+    "roll_back",
+    "was_cut_off",
+]
 
 #: Versions on disk at most. Each is up to 50 MB, and going back further than this is a matter for git.
 KEEP_VERSIONS = 5
@@ -91,6 +101,11 @@ def locked(model: ModelFolder) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def was_cut_off(model: ModelFolder) -> bool:
+    """Whether a promotion is under way, or was killed and waits for `recover`."""
+    return _read_note(model) is not None
 
 
 def recover(model: ModelFolder, server: ModelServer | None, tell: Tell) -> bool:

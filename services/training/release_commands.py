@@ -20,7 +20,7 @@ from services.cli.screen import notes, output
 from services.errors import ConfigurationError
 from services.training.environment import known_model, needs_torch
 from services.training.gate import Check, failed
-from services.training.promotion import ModelServer, locked, now, promote, recover, roll_back
+from services.training.promotion import ModelServer, locked, now, promote, recover, roll_back, was_cut_off
 from services.training.versions import ModelFolder, Promotion, size_of
 
 __all__ = ["explain_command", "export_command", "promote_command"]
@@ -237,6 +237,8 @@ def _list(folder: ModelFolder) -> None:
             _remark(promotion),
         )
     output().print(table)
+    if was_cut_off(folder):
+        _tell("a promotion is under way, or was cut off: then the next promote or --rollback undoes it")
 
 
 def _remark(promotion: Promotion | None) -> Text:

@@ -226,6 +226,14 @@ def test_the_list_marks_the_live_version(ground: Ground) -> None:
     assert "1 live" not in listed
 
 
+def test_the_list_tells_of_a_promotion_that_was_cut_off(ground: Ground) -> None:
+    assert "cut off" not in ground.promote("--list")
+    (ground.model.path / ".promotion.json").write_text('{"previous": 1, "incoming": 2}')
+    assert "cut off" in ground.promote("--list")
+    assert "a promotion was cut off half way: version 1 stays the live one" in ground.promote()
+    assert "cut off" not in ground.promote("--list")
+
+
 def test_without_a_running_stack_it_says_where_triton_could_be(ground: Ground, tmp_path: Path) -> None:
     arguments = ["promote", "review", "--repository", str(ground.repository), "--data", str(tmp_path / "none")]
     result = CliRunner().invoke(app, arguments)
