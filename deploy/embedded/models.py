@@ -34,6 +34,7 @@ _FROZEN_AFTER_S = 30.0
 _STOPPED_TOO_LONG_S = 20.0
 _LOAD_TIMEOUT_S = 300.0
 _UNLOAD_TIMEOUT_S = 20.0
+_UNLOAD_AFTER_FREEZE_TIMEOUT_S = 6.0
 #: A stub that is gone for two looks in a row; one look may fall into a reload by somebody else.
 _LOOKS_UNTIL_DEAD = 2
 _STUB_DEAD = ("stub process", "is not healthy", "stub exit")
@@ -73,13 +74,16 @@ class ModelCare:
 
     def states(self) -> list[ModelState]:
         versions = self._versions or ("",)
-        detail = "" if self._healthy else self._detail
+        healthy = self._healthy
+        detail = "" if healthy else self._detail
+        if healthy and (self._short_looks or any(stub.process.live() is None for stub in self._stubs)):
+            healthy, detail = False, "a stub process died"
         return [
             ModelState(
                 name=self.name,
                 version=version,
                 sha256=self._fingerprints.of(self._folder, version) if version else "",
-                healthy=self._healthy,
+                healthy=healthy,
                 heals=self._heals,
                 detail=detail,
             )
@@ -122,13 +126,15 @@ class ModelCare:
                 self._load()
             return
         config = self._http.config(self.name)
-        self._look_at_stubs(pid, config)
+        if not self._has_its_stubs(pid, config):
+            return
         if time.monotonic() >= self._next_canary:
             self._next_canary = time.monotonic() + _CANARY_EVERY_S
             self._ask(config)
 
     def _load(self) -> None:
         self._unwell("is loading")
+        self._stubs = ()
         started = time.monotonic()
         try:
             self._http.load(self.name, _LOAD_TIMEOUT_S)
@@ -147,19 +153,19 @@ class ModelCare:
         self._next_canary = 0.0
         self._answered = time.monotonic()
 
-    def _look_at_stubs(self, pid: int, config: dict[str, object]) -> None:
+    def _has_its_stubs(self, pid: int, config: dict[str, object]) -> bool:
+        """One for each instance, and none of them stopped; loads the model again where that is not so."""
         stubs = tuple(stub for stub in stubs_of(pid) if stub.model == self.name)
         self._stubs = stubs
         if self._stopped_too_long(stubs):
-            self._unwell("a stub process is frozen")
-            self._kill_stubs()
             self._heal("a stub process was frozen")
-            return
+            return False
         wanted = _instances(config)
-        missing = [v for v in self._versions if sum(stub.version == v for stub in stubs) < wanted]
+        missing = any(sum(stub.version == version for stub in stubs) < wanted for version in self._versions)
         self._short_looks = self._short_looks + 1 if missing else 0
         if self._short_looks >= _LOOKS_UNTIL_DEAD:
             self._heal("a stub process died")
+        return not missing
 
     def _stopped_too_long(self, stubs: Iterable[Stub]) -> bool:
         now = time.monotonic()
@@ -185,8 +191,7 @@ class ModelCare:
                 self._count = count
                 self._answered = time.monotonic()
             elif time.monotonic() - self._answered > _FROZEN_AFTER_S:
-                self._unwell("does not answer")
-                self._kill_stubs()
+                self._kill_stubs(self._stubs)
                 self._heal("it answered nobody")
             return
         self._answered = time.monotonic()
@@ -197,9 +202,14 @@ class ModelCare:
         self._heals += 1
         self._unwell(f"is being loaded again: {reason}")
         self._short_looks = 0
+        # A stopped one would keep the model from being unloaded; the others may finish what they have.
+        stopped = [stub for stub in self._stubs if stub.stopped]
+        self._kill_stubs(stopped)
+        # A stub that dies while it holds a request can leave Triton waiting for its answer for ever (measured).
+        patience_s = _UNLOAD_AFTER_FREEZE_TIMEOUT_S if stopped else _UNLOAD_TIMEOUT_S
         try:
-            self._http.unload(self.name, _UNLOAD_TIMEOUT_S)
-            deadline = time.monotonic() + _UNLOAD_TIMEOUT_S
+            self._http.unload(self.name, patience_s)
+            deadline = time.monotonic() + patience_s
             while any(e["name"] == self.name and e.get("state") in {"READY", "UNLOADING"} for e in self._http.index()):
                 if time.monotonic() > deadline:
                     raise TritonUnreachable("it does not unload")
@@ -211,8 +221,8 @@ class ModelCare:
             return
         self._load()
 
-    def _kill_stubs(self) -> None:
-        for stub in self._stubs:
+    def _kill_stubs(self, stubs: Iterable[Stub]) -> None:
+        for stub in stubs:
             process = stub.process.live()
             if process is not None:
                 with contextlib.suppress(psutil.Error):

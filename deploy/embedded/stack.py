@@ -162,11 +162,14 @@ class Stack:
                 continue
             tell("stack", "stopping")
             terminate([supervisor], _DOWN_PATIENCE_S)
+            if not self._take(lock):
+                return True  # what ran is gone; another command has started the stack anew
+            break
         try:
             leftovers = find_leftovers(folder)
             if leftovers:
                 ran = True
-                tell("stack", f"ending {len(leftovers)} processes of a supervisor that was killed")
+                tell("stack", f"ending {len(leftovers)} processes that an earlier start left behind")
                 end_leftovers(folder, leftovers)
             folder.state.unlink(missing_ok=True)
             forget(folder, SUPERVISOR)
@@ -199,7 +202,7 @@ class Stack:
         check_disk(folder.root)
         leftovers = find_leftovers(folder)
         if leftovers:
-            tell("stack", f"ending {len(leftovers)} processes of a supervisor that was killed")
+            tell("stack", f"ending {len(leftovers)} processes that an earlier start left behind")
             end_leftovers(folder, leftovers)
         folder.state.unlink(missing_ok=True)
         ports, notes = remember_ports(folder.ports, port_names(plan), claims)

@@ -28,6 +28,8 @@ __all__ = ["Triton"]
 
 _STUB = "triton_python_backend_stub"
 _LOADER_TIMEOUT_S = 60
+#: It keeps nothing and is stopped last, when nobody asks it any more: waiting for models to unload helps nobody.
+_EXIT_TIMEOUT_S = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Triton:
             f"--grpc-address={HOST}", f"--grpc-port={self.grpc_port}",
             f"--metrics-address={HOST}", f"--metrics-port={self.metrics_port}",
             "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0",
-            "--exit-timeout-secs=10", "--log-format=ISO8601",
+            f"--exit-timeout-secs={_EXIT_TIMEOUT_S}", "--log-format=ISO8601",
         )  # fmt: skip
         return ProcessSpec(
             name=self.name,
@@ -82,7 +84,7 @@ class Triton:
             probe=self._answers,
             tidy=remove_stale_regions,
             metrics=f"http://{HOST}:{self.metrics_port}/metrics",
-            stop_patience_s=20.0,
+            stop_patience_s=_EXIT_TIMEOUT_S + 2.0,
         )
 
     def _answers(self) -> None:
