@@ -175,7 +175,9 @@ class KeptAlive:
     """A process that somebody starts again whenever it ends, as a supervisor does."""
 
     def __init__(self, kind: str, environment: Mapping[str, str], folder: Path) -> None:
-        self._make = lambda: Process(kind, environment, folder / f"{kind}-{time.monotonic_ns()}.log")
+        self._make: Callable[[], Process] = lambda: Process(
+            kind, environment, folder / f"{kind}-{time.monotonic_ns()}.log"
+        )
         self.process = self._make()
         self.ends: list[int] = []  # exit codes
         self._stop = threading.Event()

@@ -94,7 +94,8 @@ def test_an_item_of_a_revoked_partition_is_gone_whatever_became_of_it() -> None:
 def test_every_item_of_a_batch_ends_in_exactly_one_place(data: st.DataObject) -> None:
     closed = made_ledger()
     closed.close()
-    items, rows, rejects = [], [], []
+    items: list[Item] = []
+    rows, rejects = [], []
     for place in range(data.draw(st.integers(0, 12))):
         twin = data.draw(st.sampled_from([None, *items]))
         item = item_at(
