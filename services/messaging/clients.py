@@ -18,6 +18,9 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
+from services.messaging.group_join import finish_joins
+from services.messaging.header_names import read_any_header_name
+
 if TYPE_CHECKING:
     from services.settings import Settings
 
@@ -31,7 +34,8 @@ REFUSALS = (InvalidRecordError, InvalidTimestampError, MessageSizeTooLargeError,
 
 def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
     """The dispatcher's consumer. Subscribing and listening is the caller's part."""
-    return KafkaConsumer(
+    read_any_header_name()
+    consumer = KafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
         client_id=client_id,
         group_id=settings.consumer_group,
@@ -50,10 +54,12 @@ def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
         request_timeout_ms=_TIMEOUT_MS,
         reconnect_backoff_max_ms=1000,  # the default waits up to 30 s after a broker came back
     )
+    return finish_joins(consumer)
 
 
 def partition_reader(settings: Settings, client_id: str) -> KafkaConsumer:
     """A consumer without a group, for `assign` and `seek`: reads and never commits."""
+    read_any_header_name()
     return KafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
         client_id=client_id,

@@ -95,19 +95,28 @@ class Topics:
         sent = [future.get(timeout=60) for future in futures]
         return [(metadata.partition, metadata.offset) for metadata in sent]
 
-    def read(self, topic: str) -> list[Record]:
-        """Everything that is in the topic now."""
-        name = self._prefix + topic
-        partitions = [TopicPartition(name, number) for number in self._reader.partitions_for_topic(name) or ()]
+    def ends(self, topic: str) -> dict[int, int]:
+        """Where each partition ends now: for `read(since=...)`."""
+        partitions = self._partitions(topic)
+        ends = self._reader.end_offsets(partitions, timeout_ms=30_000)
+        return {partition.partition: ends[partition] for partition in partitions}
+
+    def read(self, topic: str, *, since: Mapping[int, int] | None = None) -> list[Record]:
+        """Everything that is in the topic now, or what came after `since`."""
+        partitions = self._partitions(topic)
         self._reader.assign(partitions)
         ends = self._reader.end_offsets(partitions, timeout_ms=30_000)
         for partition in partitions:
-            self._reader.seek(partition, 0)
+            self._reader.seek(partition, since.get(partition.partition, 0) if since else 0)
         found: list[Record] = []
         while any(self._reader.position(p, timeout_ms=30_000) < ends[p] for p in partitions):
             for records in self._reader.poll(timeout_ms=200).values():
-                found += [Record(name, r.partition, r.offset, r.key, r.value, tuple(r.headers)) for r in records]
+                found += [Record(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers)) for r in records]
         return found
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        name = self._prefix + topic
+        return [TopicPartition(name, number) for number in sorted(self._reader.partitions_for_topic(name) or ())]
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's committed offset of each partition that has one."""
