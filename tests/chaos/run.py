@@ -31,7 +31,7 @@ from tests.chaos.trial import Trial
 from tests.load.machine import describe_machine
 from tests.load.own_stack import NULL_MODELS, environment_of, new_folder, settings_of
 
-__all__ = ["Chaos", "command", "wait_until_healthy"]
+__all__ = ["Chaos", "command", "conclude", "wait_until_healthy"]
 
 #: Without any progress for so long, the kills stop; and then again for so long, the run ends.
 _PATIENCE_S = 180.0
@@ -77,6 +77,17 @@ def command(
         finally:
             with console.status("Stopping the stack"):
                 stack.down()
+    conclude(report, console, json_file)
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def conclude(report: Report, console: Console, json_file: Path | None) -> None:
+    """Show the report and write it down.
+
+    Raises:
+        typer.Exit: with code 1, when something was lost, doubled or changed.
+    """
     console.print(report.table())
     console.print(report.machine.sentence(), soft_wrap=True)
     console.print(report.conclusion(), style="green" if report.passed else "bold red", soft_wrap=True)
@@ -84,8 +95,6 @@ def command(
         json_file.write_text(json.dumps(report.json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if not report.passed:
         raise typer.Exit(1)
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Chaos:

@@ -77,6 +77,8 @@ class Traffic:
             metrics_enabled=False,
         )
         partitions = [TopicPartition(output, number) for number in self._consumer.partitions_for_topic(output) or ()]
+        if not partitions:
+            raise TimeoutError(f"Kafka at {settings.kafka_bootstrap} does not tell the partitions of {output}")
         self._consumer.assign(partitions)
         self._consumer.seek_to_end(*partitions)
         for partition in partitions:
@@ -102,9 +104,8 @@ class Traffic:
         """Publish all at once; seconds until the last decision is here."""
         self._arrived = []
         started = time.perf_counter()
-        for record in records:
-            self._producer.send(self._topic, record.value, record.key)
-        self._wait(len(records))
+        sends = [self._producer.send(self._topic, record.value, record.key) for record in records]
+        self._wait(len(records), sends)
         self._check(records)
         return self._arrived[len(records) - 1][0] - started
 
@@ -112,12 +113,13 @@ class Traffic:
         """Publish evenly; seconds from each send to its decision."""
         self._arrived = []
         sent: dict[str, float] = {}
+        sends = []
         started = time.perf_counter()
         for number, record in enumerate(records):
             time.sleep(max(0.0, started + number / per_second - time.perf_counter()))
             sent[record.event_id] = time.perf_counter()
-            self._producer.send(self._topic, record.value, record.key)
-        self._wait(len(records))
+            sends.append(self._producer.send(self._topic, record.value, record.key))
+        self._wait(len(records), sends)
         self._check(records)
         return [at - sent[_event_id(value)] for at, value in self._arrived]
 
@@ -130,7 +132,7 @@ class Traffic:
         except BaseException as error:  # noqa: BLE001 - whoever waits raises it
             self._error = error
 
-    def _wait(self, count: int) -> None:
+    def _wait(self, count: int, sends: Sequence[Any]) -> None:
         seen, since = -1, time.monotonic()
         while len(self._arrived) < count:
             if self._error is not None:
@@ -138,7 +140,10 @@ class Traffic:
             if len(self._arrived) != seen:
                 seen, since = len(self._arrived), time.monotonic()
             elif time.monotonic() - since > _PATIENCE_S:
-                raise TimeoutError(f"{seen} of {count} decisions came, and then none for {_PATIENCE_S:.0f} s")
+                taken = sum(send.is_done and send.succeeded() for send in sends)
+                raise TimeoutError(
+                    f"Kafka took {taken} of {count} events, {seen} decisions came, and then none for {_PATIENCE_S:.0f} s"
+                )
             time.sleep(0.002)
 
     def _check(self, records: Sequence[Record]) -> None:
