@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka import KafkaProducer
 
-from tests.integration.spine.app import App
+from tests.integration.spine.app import App, Sent
 from tests.integration.spine.topics import review_event
 
 TOO_LONG = "x" * 100_001
@@ -152,6 +153,29 @@ def test_ids_of_the_greatest_length_can_be_stored(app: App) -> None:
     value = review_event("fine", event_id, data={"content_id": content, "author_id": content})
     (good,) = app.send("content.submitted", value, key=content.encode())
     assert app.result(good).data["content_id"] == content
+
+
+def test_a_record_that_no_dead_letter_topic_takes_is_kept_whole_in_its_row(app: App) -> None:
+    bomb = b" " * 5_000_000  # 5 kB on the wire
+    sender = KafkaProducer(
+        bootstrap_servers=app.deployment.settings.kafka_bootstrap, compression_type="gzip", max_request_size=10_000_000
+    )
+    ends = app.topics.ends("content.submitted.dlq")
+    try:
+        topic = app.deployment.settings.topic_prefix + "content.submitted"
+        metadata = sender.send(topic, bomb, b"author-1").get(timeout=60)
+    finally:
+        sender.close(timeout=10)
+    (good,) = app.send("content.submitted", review_event("fine"))
+    bad = Sent("content.submitted", metadata.partition, metadata.offset, {}, ends)
+    letter = app.dead_letter(bad)
+    assert letter.value is None
+    assert letter.header("dlq-reason") == "too_large"
+    assert letter.header("dlq-value-omitted") == "5000000"
+    (row,) = app.rows_of_dead_letters(bad)
+    assert row.value == bomb
+    assert app.result(good).data["action"]
+    app.wait_settled(bad, good)
 
 
 @settings(max_examples=40)
