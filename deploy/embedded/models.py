@@ -33,8 +33,9 @@ _FROZEN_AFTER_S = 30.0
 #: A stub that somebody stopped (SIGSTOP) for so long. With two instances the other one answers the canary, so only this shows it.
 _STOPPED_TOO_LONG_S = 20.0
 _LOAD_TIMEOUT_S = 300.0
-_UNLOAD_TIMEOUT_S = 20.0
-_UNLOAD_AFTER_FREEZE_TIMEOUT_S = 6.0
+#: A stub that dies while it holds a request, as the text that kills it makes it do, leaves Triton waiting for its answer for ever
+#: (measured: the unload never ended), and every second of it is an outage of the model. Living stubs finish theirs well before.
+_UNLOAD_TIMEOUT_S = 6.0
 #: A stub that is gone for two looks in a row; one look may fall into a reload by somebody else.
 _LOOKS_UNTIL_DEAD = 2
 _STUB_DEAD = ("stub process", "is not healthy", "stub exit")
@@ -205,11 +206,9 @@ class ModelCare:
         # A stopped one would keep the model from being unloaded; the others may finish what they have.
         stopped = [stub for stub in self._stubs if stub.stopped]
         self._kill_stubs(stopped)
-        # A stub that dies while it holds a request can leave Triton waiting for its answer for ever (measured).
-        patience_s = _UNLOAD_AFTER_FREEZE_TIMEOUT_S if stopped else _UNLOAD_TIMEOUT_S
         try:
-            self._http.unload(self.name, patience_s)
-            deadline = time.monotonic() + patience_s
+            self._http.unload(self.name, _UNLOAD_TIMEOUT_S)
+            deadline = time.monotonic() + _UNLOAD_TIMEOUT_S
             while any(e["name"] == self.name and e.get("state") in {"READY", "UNLOADING"} for e in self._http.index()):
                 if time.monotonic() > deadline:
                     raise TritonUnreachable("it does not unload")
