@@ -108,10 +108,10 @@ class Process:
     def wait_ready(self) -> None:
         self.wait(self.ready, "ready")
 
-    def wait(self, look: Callable[[], T], what: str) -> T:
+    def wait(self, look: Callable[[], T], what: str, *, patience_s: float = PATIENCE_S) -> T:
         """As `eventually`, and with the end of the log when it never happens."""
         try:
-            return eventually(look, f"{self.kind}: {what}")
+            return eventually(look, f"{self.kind}: {what}", patience_s=patience_s)
         except AssertionError as error:
             raise AssertionError(f"{error}; problems: {self.problems()}; log:\n{self.tail()}") from None
 
