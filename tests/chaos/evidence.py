@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 from psycopg import sql
 
 from services.events import topic_name
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Target",
     "count_rows",
-    "lag",
     "read_dead_records",
     "read_dead_rows",
     "read_events",
@@ -139,21 +139,33 @@ def read_dead_records(target: Target) -> Iterator[DeadLetter]:
         yield DeadLetter(origin, record.key, record.value, original, added.get(f"{_ADDED}reason", b"").decode())
 
 
-def lag(target: Target) -> int:
-    """Records of the input topic that are not committed by the group.
+class Lag:
+    """Counts the records of the input topic that the group has not committed. Keeps its connection; `close` it."""
 
-    Raises:
-        kafka.errors.KafkaError: Kafka is away.
-    """
-    consumer = KafkaConsumer(
-        bootstrap_servers=target.kafka, group_id=target.group, enable_auto_commit=False, metrics_enabled=False
-    )
-    try:
-        partitions = _partitions(consumer, target.input_topic)
-        ends: Mapping[TopicPartition, int] = consumer.end_offsets(partitions, timeout_ms=_CALL_MS)
-        return sum(end - (consumer.committed(p, timeout_ms=_CALL_MS) or 0) for p, end in ends.items())
-    finally:
-        consumer.close(autocommit=False)
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._consumer: KafkaConsumer | None = None
+
+    def now(self) -> int | None:
+        """None while Kafka does not answer."""
+        try:
+            self._consumer = consumer = self._consumer or KafkaConsumer(
+                bootstrap_servers=self._target.kafka,
+                group_id=self._target.group,
+                enable_auto_commit=False,
+                reconnect_backoff_max_ms=500,
+                metrics_enabled=False,
+            )
+            partitions = _partitions(consumer, self._target.input_topic)
+            ends: Mapping[TopicPartition, int] = consumer.end_offsets(partitions, timeout_ms=_CALL_MS)
+            return sum(end - (consumer.committed(p, timeout_ms=_CALL_MS) or 0) for p, end in ends.items())
+        except (KafkaError, TimeoutError):
+            return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False)
 
 
 def read_topic(target: Target, topic: str) -> Iterator[Any]:

@@ -80,6 +80,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is written."""
         self._file.close()
 
     def intend(self, event: Planned) -> None:

@@ -33,7 +33,8 @@ from tests.load.own_stack import NULL_MODELS, environment_of, new_folder, settin
 
 __all__ = ["Chaos", "command", "conclude", "wait_until_healthy"]
 
-#: Without any progress for so long, the kills stop; and then again for so long, the run ends.
+#: Without any progress for so long, the kills come too fast for this machine and stop; and then again, the run ends.
+_PATIENCE_WITH_KILLS_S = 60.0
 _PATIENCE_S = 180.0
 
 
@@ -126,10 +127,10 @@ class Chaos:
                 progress.show(trial.feed.acknowledged, trial.settled, _sentence(self._monkey.acts))
 
             self._monkey.start()
-            problem = self._wait(trial, meanwhile)
+            self._wait(trial, meanwhile, _PATIENCE_WITH_KILLS_S)
             self._monkey.stop()
             wait_until_healthy(self._stack, _PATIENCE_S)
-            problem = self._wait(trial, meanwhile)
+            problem = self._wait(trial, meanwhile, _PATIENCE_S)
             wall_s = time.monotonic() - started
             verdict = trial.verdict()
         acts = self._monkey.acts
@@ -149,9 +150,9 @@ class Chaos:
             problem=problem,
         )
 
-    def _wait(self, trial: Trial, meanwhile: Callable[[], None]) -> str:
+    def _wait(self, trial: Trial, meanwhile: Callable[[], None], patience_s: float) -> str:
         try:
-            trial.wait_until_settled(_PATIENCE_S, meanwhile)
+            trial.wait_until_settled(patience_s, meanwhile)
         except TimeoutError as error:
             return f"{error}."
         return ""

@@ -13,10 +13,9 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
-from kafka.errors import KafkaError
 
 from tests.chaos.checker import Verdict, judge
-from tests.chaos.evidence import Target, count_rows, lag, read_dead_records, read_dead_rows, read_events, read_rows
+from tests.chaos.evidence import Lag, Target, count_rows, read_dead_records, read_dead_rows, read_events, read_rows
 from tests.chaos.feed import Feed
 from tests.chaos.journal import Journal, Planned, read_journal
 
@@ -37,6 +36,7 @@ class Trial:
         self.run = run
         self._path = folder / f"{run}.journal"
         self._journal = Journal(self._path, run)
+        self._lag = Lag(target)
         self.feed = Feed(target.kafka, target.input_topic, self._journal, events, rate)
         #: Rows seen at the last look that Postgres answered.
         self.settled = 0
@@ -49,7 +49,8 @@ class Trial:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.feed.stop()
-        self._journal.__exit__(None, None, None)
+        self._journal.close()
+        self._lag.close()
 
     def look(self) -> int:
         """How many events have a row by now."""
@@ -79,7 +80,7 @@ class Trial:
             nonlocal calm_since
             meanwhile()
             self.look()
-            if not self.feed.done.is_set() or self._lag() != 0:
+            if not self.feed.done.is_set() or self._lag.now() != 0:
                 calm_since = None
                 return False
             calm_since = calm_since or time.monotonic()
@@ -98,12 +99,6 @@ class Trial:
             read_dead_rows(target),
             read_dead_records(target),
         )
-
-    def _lag(self) -> int | None:
-        try:
-            return lag(self.target)
-        except (KafkaError, TimeoutError):
-            return None
 
     def _wait(self, reached: Callable[[], bool], patience_s: float, what: str) -> None:
         progress, since = (-1, -1), time.monotonic()
