@@ -1,7 +1,7 @@
 """Keeps one process alive, on a thread of its own: starts it, watches it, starts it again.
 
 The first restart is immediate, because a service that was healthy and got killed will most likely come back. A process that
-ends soon after each start is started again after 0.5, 1, 2 ... 15 seconds, for ever: the cause may be a full disk that
+ends before it was healthy for a while is started again after 0.5, 1, 2 ... 15 seconds, for ever: the cause may be a full disk that
 somebody is clearing up.
 """
 
@@ -50,6 +50,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name=f"keep-{spec.name}", daemon=True)
         self._process: Popen[bytes] | None = None
         self._healthy = threading.Event()
+        self._served = False  # whether the present process has ever been healthy
         self._starts = 0
         self._detail = "not started yet"
 
@@ -106,12 +107,14 @@ class Keeper:
         quick_failures = 0
         while not self._stop.wait(backoff_s(quick_failures)):
             started = time.monotonic()
+            self._served = False
             reason = self._one_life()
             if self._stop.is_set():
                 return
             self._healthy.clear()
             self._detail = reason
-            quick_failures = 1 if time.monotonic() - started > _LONG_ENOUGH_S else quick_failures + 1
+            worked = self._served and time.monotonic() - started > _LONG_ENOUGH_S
+            quick_failures = 1 if worked else quick_failures + 1
 
     def _one_life(self) -> str:
         """Start the process and watch it until it ends or must be ended. Returns why."""
@@ -170,6 +173,7 @@ class Keeper:
             self._healthy.clear()
             return False
         self._healthy.set()
+        self._served = True
         return True
 
     def _is_alive(self) -> bool:

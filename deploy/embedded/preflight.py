@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 from pathlib import Path
 
 from deploy.embedded.processes import RunAs
@@ -49,7 +50,9 @@ def blocking_folder(path: Path, run_as: RunAs) -> Path | None:
     for folder in reversed(path.resolve().parents):
         try:
             found = folder.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not stat.S_ISDIR(found.st_mode):
             return None
         bit = 0o100 if found.st_uid == run_as.uid else 0o010 if found.st_gid == run_as.gid else 0o001
         if not found.st_mode & bit:

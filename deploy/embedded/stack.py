@@ -282,7 +282,7 @@ def running_parts(
     parts: Collection[PartName],
     *,
     model_repositories: Collection[Path] = (),
-    patience_s: float = 120.0,
+    patience_s: float = 240.0,
 ) -> Iterator[dict[str, str]]:
     """Servers without the app, for the time of a block; yields the `TIDEGATE_*` variables that find them."""
     stack = Stack(data_dir, parts=parts, app=False, model_repositories=model_repositories, patience_s=patience_s)

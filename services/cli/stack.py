@@ -57,20 +57,21 @@ def up(
         model_repositories=model_repository,
         patience_s=wait,
     )
-    started = time.monotonic()
     console = Console()
-    with _sentences(), StackProgress(console) as progress:
-        state = stack.up(progress.tell)
-    if stack.was_running:
-        console.print(
-            "The stack runs already. To change it: [bold]tidegate down[/], then [bold]up[/] with other options."
-        )
-    console.print(state_table(state))
-    console.print(f"Healthy after {time.monotonic() - started:.1f} s. Data and logs: {stack.folder.root}")
-    if detach or stack.was_running:
-        return
-    console.print("Press Ctrl-C to stop it.")
-    _until_interrupted(stack)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _start(stack, console)
+        if detach or stack.was_running:
+            return
+        console.print("Press Ctrl-C to stop it.")
+        while stack.status() is not None:  # until somebody else's `tidegate down`
+            time.sleep(1)
+    except KeyboardInterrupt:
+        if detach or stack.was_running:
+            console.print(
+                "It goes on in the background: see [bold]tidegate status[/], stop it with [bold]tidegate down[/]."
+            )
+            raise typer.Exit(130) from None
     _stop(stack, console)
 
 
@@ -221,14 +222,16 @@ def _fail(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _until_interrupted(stack: Stack) -> None:
-    """Wait for Ctrl-C or SIGTERM, or for somebody else's `tidegate down`."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(1.0):
-        if stack.status() is None:
-            return
+def _start(stack: Stack, console: Console) -> None:
+    started = time.monotonic()
+    with _sentences(), StackProgress(console) as progress:
+        state = stack.up(progress.tell)
+    if stack.was_running:
+        console.print(
+            "The stack runs already. To change it: [bold]tidegate down[/], then [bold]up[/] with other options."
+        )
+    console.print(state_table(state))
+    console.print(f"Healthy after {time.monotonic() - started:.1f} s. Data and logs: {stack.folder.root}")
 
 
 def _stop(stack: Stack, console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -170,6 +171,23 @@ def test_a_start_that_cannot_succeed_gives_up_with_a_sentence_and_goes_on_trying
     state = stack.status()
     assert state is not None
     assert [(one.name, one.healthy) for one in state.processes] == [("triton", True)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_up_stops_what_it_started(empty: Path, number: signal.Signals) -> None:
+    elsewhere = ("TIDEGATE_KAFKA_BOOTSTRAP", "TIDEGATE_POSTGRES_DSN", "TIDEGATE_TRITON_GRPC")
+    environment = {**os.environ, **dict.fromkeys(elsewhere, "elsewhere")}
+    command = [str(_TIDEGATE), "up", "--no-app", "--data", str(empty)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as up:
+        assert up.stdout is not None
+        for line in up.stdout:
+            if line.startswith("Press Ctrl-C"):
+                break
+        up.send_signal(number)
+        rest = up.stdout.read()
+    assert up.returncode == 0
+    assert rest.endswith("Stopped.\n")
+    assert Stack(empty).status() is None
 
 
 def _valkey(folder: Path) -> Stack:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.embedded import keeper as module
 from deploy.embedded.keeper import Keeper, backoff_s
 from deploy.embedded.layout import DataFolder
 from deploy.embedded.parts import ProcessSpec
@@ -129,6 +130,30 @@ def test_the_pause_between_failing_starts_grows_to_a_bound() -> None:
     pauses = [backoff_s(failures) for failures in range(12)]
     assert pauses[:6] == [0, 0, 0.5, 1, 2, 4]
     assert max(pauses) == pauses[-1] == 15
+
+
+def test_only_a_process_that_was_healthy_for_a_while_may_come_back_at_once(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[int] = []
+    monkeypatch.setattr(module, "_LONG_ENOUGH_S", 0.0)
+
+    def no_pause(quick_failures: int) -> float:
+        failures.append(quick_failures)
+        return 0.0
+
+    monkeypatch.setattr(module, "backoff_s", no_pause)
+    keeper = keep("raise SystemExit(1)")
+    _until(lambda: len(failures) > 4)
+    keeper.stop()
+    assert failures[:5] == [0, 1, 2, 3, 4]
+    failures.clear()
+    healthy = keep()
+    for _ in range(3):
+        victim = _pid_of(healthy)
+        os.kill(victim, signal.SIGKILL)
+        _pid_of(healthy, other_than=victim)
+    assert failures == [0, 1, 1, 1]
 
 
 def test_stopping_leaves_neither_the_process_nor_its_children_nor_a_record(keep: Keep, folder: DataFolder) -> None:
