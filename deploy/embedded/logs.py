@@ -29,6 +29,10 @@ _SENTENCES = (
     (r"no module named '?([\w.]+)", "the Python module {0} is missing: install the project again with `make install`"),
     (r"permission denied", "a file may not be read or written: does the data folder belong to another user?"),
     (
+        r"could not look up effective user id (\d+)",
+        "Postgres needs a user with a name, this one is only the number {0}: use a remote one with TIDEGATE_POSTGRES_DSN",
+    ),
+    (
         r"database files are incompatible",
         "the data folder was made by another Postgres version: use a new --data folder",
     ),
