@@ -1,9 +1,9 @@
 """Thresholds of a policy from held-out scores: the lowest score from which a stated share of the texts carries the label.
 
 A precision means nothing without the share of positives it holds for, and the data sets were collected for their labels: half of the
-texts that know `toxicity` carry it, a fortieth of those that know `self_harm`. So positives and negatives are weighted as in a stream
-where a label holds for `BASE_RATE` of the texts, the same for every label; where it is rarer the precision is lower, which is why the
-policy is the operator's.
+texts that know `toxicity` carry it, a fiftieth of those that know `self_harm`. So positives and negatives are weighted as in a stream
+where a label holds for `BASE_RATE` of the texts. A rare label is raised to that share for its flag only: what takes a text off the
+air must hold at the share that the data has. Where a label is rarer still, the precision is lower: the policy is the operator's.
 
 Promises: flag <= review <= block, all inside `BOUNDS`; a label whose texts are too few, or whose scores never reach the precision,
 takes the precision itself as its score. Pure: arrays in, numbers out.
@@ -77,8 +77,11 @@ def choose_thresholds(
         own, truth, weight = scores[known, column], targets[known, column], weights[known, column]
         thresholds: dict[str, float] = {}
         lowest = BOUNDS[0]
-        seen, counted = (truth, weight) if base_rate is None else _at_base_rate(truth, weight, base_rate)
         for action, precision in _OWN.get(label, PRECISIONS).items():
+            seen, counted = truth, weight
+            if base_rate is not None:
+                raised = action == "flag" or label in _OWN
+                seen, counted = _at_base_rate(truth, weight, base_rate, raised=raised)
             # Rounded up: two decimals are what a person compares, and the precision must hold.
             found = np.ceil(choose_threshold(own, seen, counted, precision) * 100 - 1e-9) / 100
             lowest = max(lowest, min(float(found), BOUNDS[1]))
@@ -93,11 +96,14 @@ def choose_thresholds(
 
 
 def _at_base_rate(
-    truth: NDArray[np.float64], weights: NDArray[np.float64], base_rate: float
+    truth: NDArray[np.float64], weights: NDArray[np.float64], base_rate: float, *, raised: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Truth and weights as if the label held for `base_rate` of the texts (prior shift, Saerens et al. 2002)."""
+    """Truth and weights as if the label held for `base_rate` of the texts (prior shift, Saerens et al. 2002).
+
+    Unless `raised`, a label that is rarer stays as rare as it is.
+    """
     share = float((truth * weights).sum() / weights.sum()) if weights.sum() else 0.0
-    if not 0 < share < 1:
+    if not 0 < share < 1 or (share < base_rate and not raised):
         return truth, weights
     positive, negative = truth * base_rate / share, (1 - truth) * (1 - base_rate) / (1 - share)
     return positive / (positive + negative), weights * (positive + negative)

@@ -82,10 +82,23 @@ def test_how_often_the_data_has_a_label_does_not_move_its_thresholds() -> None:
     scores, truth = np.repeat([0.9, 0.8, 0.6, 0.4], 30), np.repeat([1.0, 0.0, 1.0, 0.0], 30)
     doubled = np.concatenate([np.arange(120), np.flatnonzero(truth == 1)])
     first, second = (
-        choose_thresholds(["hate"], scores[rows, None], truth[rows, None], np.ones((len(rows), 1)))[0].thresholds
+        choose_thresholds(["hate"], scores[rows, None], truth[rows, None], np.ones((len(rows), 1)))[0].thresholds[
+            "flag"
+        ]
         for rows in (np.arange(120), doubled)
     )
     assert first == second
+
+
+def test_a_rare_label_is_flagged_readily_and_blocked_only_at_the_share_it_has() -> None:
+    scores = np.linspace(0.001, 0.999, 4000)
+    truth = scores**6  # about one in seven, most of it at the top
+    rare = truth / 8
+    scores, rare = np.concatenate([scores, np.full(200, 0.999)]), np.concatenate([rare, np.ones(200)])
+    columns = scores[:, None], rare[:, None], np.ones((len(scores), 1))
+    raised, own = (choose_thresholds(["spam"], *columns, base_rate=rate)[0].thresholds for rate in (0.3, None))
+    assert raised["flag"] < own["flag"]
+    assert raised["block"] == own["block"]
 
 
 def test_a_person_in_danger_is_never_blocked_and_reaches_review_early() -> None:
