@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,6 @@ class Engine:
     def __init__(self, folder: Path, settings: EngineSettings) -> None:
         # The tokenizer's own thread pool would take the core of the neighbouring instance.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        import openvino
         from tokenizers import Tokenizer
 
         self.settings = settings
@@ -101,7 +101,7 @@ class Engine:
         self._last: int = _required(self._tokenizer.token_to_id("</s>"), "</s>")
         self._packer = Packer(settings.widths)
         self._capacity = self._packer.longest - 2
-        core = openvino.Core()
+        core = _core()
         options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": settings.threads,
             "NUM_STREAMS": 1,
@@ -194,6 +194,18 @@ class Engine:
             begin, stop = (offsets[start][0], offsets[end - 1][1]) if end > start else (0, last - first)
             spans.append((first + begin, first + stop) if stop > begin else whole)
         return spans
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO, once per process, for as long as the process lives.
+
+    Each `Core` sets a stack for signal handlers and puts the one before back when it goes. Two that overlap and go in the order in
+    which they came leave a stack that is unmapped, and the next signal (Ctrl-C) ends the process with SIGSEGV (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _required(identifier: int | None, piece: str) -> int:

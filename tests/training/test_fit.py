@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import ConfigurationError
-from services.training import fit as fit_module
 from services.training.data.dataset import Item
 from services.training.fit import FitResult, FitSettings, fit, masked_loss
 from tests.training.tiny import classifier, items
@@ -60,24 +58,22 @@ def test_two_runs_with_one_seed_give_the_same_weights(base: Path, tmp_path: Path
     assert equal(trained(base, tmp_path)[0], uninterrupted)
 
 
-def test_a_run_stopped_by_sigterm_resumes_to_the_weights_of_an_uninterrupted_one(
-    base: Path, tmp_path: Path, uninterrupted: Weights, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = fit_module._Run._one_step
+_STOPPED = """
+import os, pathlib, signal, sys
+from services.training import fit
+from tests.training.test_fit import trained
 
-    def stopped(self: Any, indexes: list[int], share: float) -> float:
-        if self.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, indexes, share)
+step = fit._Run._one_step
 
-    with monkeypatch.context() as patch:
-        patch.setattr(fit_module._Run, "_one_step", stopped)
-        _, result = trained(base, tmp_path)
-    assert (result.finished, result.steps) == (False, 4)
-    weights, result = trained(base, tmp_path)
-    assert (result.finished, result.steps) == (True, 8)
-    assert equal(weights, uninterrupted)
+def stopped(self, indexes, share):
+    if self.step == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, indexes, share)
 
+fit._Run._one_step = stopped
+result = trained(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))[1]
+print(result.finished, result.steps)
+"""
 
 _KILLED = """
 import os, pathlib, signal, sys, torch
@@ -98,11 +94,27 @@ trained(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
 """
 
 
+def in_a_process(script: str, base: Path, run: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script where a signal hits nobody else."""
+    command = [sys.executable, "-c", script, str(base), str(run)]
+    return subprocess.run(command, check=False, cwd=_ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_a_run_stopped_by_sigterm_resumes_to_the_weights_of_an_uninterrupted_one(
+    base: Path, tmp_path: Path, uninterrupted: Weights
+) -> None:
+    stopped = in_a_process(_STOPPED, base, tmp_path)
+    assert stopped.returncode == 0, stopped.stderr[-500:]
+    assert stopped.stdout.splitlines()[-1] == "False 4"
+    weights, result = trained(base, tmp_path)
+    assert (result.finished, result.steps) == (True, 8)
+    assert equal(weights, uninterrupted)
+
+
 def test_a_run_killed_while_it_writes_a_checkpoint_resumes_from_the_one_before(
     base: Path, tmp_path: Path, uninterrupted: Weights
 ) -> None:
-    command = [sys.executable, "-c", _KILLED, str(base), str(tmp_path)]
-    killed = subprocess.run(command, check=False, cwd=_ROOT, capture_output=True, timeout=300)
+    killed = in_a_process(_KILLED, base, tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-500:]
     whole = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert whole["step"] == 3

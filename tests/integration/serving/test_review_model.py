@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +148,28 @@ def test_a_flagged_label_names_words_of_the_text_and_not_all_of_it(engine: Engin
     start, end = found.spans[0, column].tolist()
     assert 0 < end - start < len(text)
     assert set(text[start:end].split()) & {"stupid", "fucking", "idiot.", "idiot"}
+
+
+_TWO_ENGINES = """
+import gc, os, pathlib, signal, sys
+from services.serving import EngineSettings, load_engine
+
+settings = EngineSettings(widths=(16,))
+first = load_engine(pathlib.Path(sys.argv[1]), settings)
+second = load_engine(pathlib.Path(sys.argv[1]), settings)
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_process_that_dropped_two_engines_still_handles_signals(folder: Path) -> None:
+    command = [sys.executable, "-c", _TWO_ENGINES, str(folder)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n")
 
 
 @pytest.mark.parametrize("name", MODEL_FILES)
