@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from consumers.dispatcher.batcher import Batcher
 from consumers.dispatcher.circuits import WORKERS, Circuits
+from consumers.dispatcher.committer import Committer
 from consumers.dispatcher.dead_letter_desk import DeadLetterDesk
 from consumers.dispatcher.dead_letter_limit import DeadLetterLimit
 from consumers.dispatcher.flight import Flight
@@ -93,6 +94,7 @@ class Dispatcher:
         self._bytes = 0
         self._paused = False
         self._circuits = Circuits(health)
+        self._committer = Committer(ports.consumer, self._assignment, self._circuits)
         self._running: frozenset[str] = frozenset()
         self._next: dict[str, float] = {}  # when each periodic step is due
         self._look_every_s = _FIRST_LOOK_S
@@ -110,7 +112,7 @@ class Dispatcher:
         self._ports.consumer.subscribe(topics=list(self._by_topic), listener=self._assignment)
         while not self._finished():
             self._round()
-        self._commit(final=True)
+        self._committer.commit_and_wait()
 
     def _finished(self) -> bool:
         if self._stop_by is None:
@@ -139,7 +141,8 @@ class Dispatcher:
             self._circuits.guarded("postgres", self._read_signs)
             self._find_lost(started)
         if self._due("commit", self._settings.commit_interval_s, started):
-            self._commit()
+            self._committer.commit(started)
+            report_lag(self._ports.consumer, self._assignment)
         if self._due("sweep", _SWEEP_EVERY_S, started):
             self._circuits.guarded("postgres", self._ports.board.sweep)
         self._regulate(started)
@@ -386,20 +389,6 @@ class Dispatcher:
         batch.items = [i for i in batch.items if not _is_gone(i)]
         return bool(batch.items)
 
-    def _commit(self, *, final: bool = False) -> None:
-        offsets = self._assignment.watermarks()
-        report_lag(self._ports.consumer, self._assignment)
-        if not offsets:
-            return
-        try:
-            if final:
-                self._ports.consumer.commit(offsets, timeout_ms=5000)
-            else:
-                self._ports.consumer.commit_async(offsets)
-        except KafkaError as error:
-            # During a rebalance this is immediate and ordinary; the next tick commits what is still ours.
-            _log.info("not committed this time", error_class=type(error).__name__)
-
     # --- limits, health ---
 
     def _regulate(self, now: float) -> None:
@@ -419,6 +408,8 @@ class Dispatcher:
             metrics.IN_FLIGHT_BYTES.set(self._bytes)
             metrics.IN_FLIGHT_BATCHES.set(self._flight.out + self._flight.waiting)
             metrics.QUARANTINED.set(self._flight.suspects)
+            joined = self._membership.joined()
+            self._health.set_condition("group", None if joined else "not a member of the consumer group yet")
 
     def _due(self, step: str, every_s: float, now: float) -> bool:
         if now < self._next.get(step, 0.0):

@@ -50,6 +50,10 @@ class Membership:
             self._proven = self._prove()
         return self._proven
 
+    def joined(self) -> bool:
+        """Whether the group has taken this dispatcher in, with or without partitions; as far as is known here."""
+        return bool(self._consumer.group_metadata().generation_id > 0)
+
     def _prove(self) -> bool:
         offsets = self._assignment.watermarks()
         if not offsets:

@@ -3,7 +3,7 @@
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from services.messaging.assignment import Assignment
+from services.messaging.assignment import Assignment, lost_membership
 from services.messaging.clients import admin_client, close_producer, group_consumer, partition_reader, producer
 from services.messaging.dead_letter_record import HEADER_PREFIX, DeadLetterRecord, dead_letter_record, original_headers
 from services.messaging.ledger import PartitionLedger, UnknownOffset, Watermark
@@ -33,6 +33,7 @@ __all__ = [
     "dead_letter_record",
     "group_consumer",
     "input_header",
+    "lost_membership",
     "original_headers",
     "output_partition",
     "partition_reader",

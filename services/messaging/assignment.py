@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from services.messaging.ledger import PartitionLedger
@@ -21,9 +22,16 @@ from services.telemetry import get_logger, metrics
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
-__all__ = ["Assignment"]
+__all__ = ["Assignment", "lost_membership"]
 
 _log = get_logger(__name__)
+
+
+def lost_membership(error: BaseException) -> bool:
+    """Whether a commit failed because the group moves on, which is ordinary, and not because Kafka is away."""
+    return isinstance(
+        error, CommitFailedError | IllegalGenerationError | RebalanceInProgressError | UnknownMemberIdError
+    )
 
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

@@ -50,8 +50,9 @@ def configure_logging(component: str, level: str = "INFO") -> None:
     root.setLevel(level.upper())
     # Else a handler that fails (a full disk) prints the traceback of whatever is handled then, which may quote a text.
     logging.raiseExceptions = False
-    # The Kafka client reports ordinary reconnects and slow first imports as warnings, several a second while a broker is away.
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    # The Kafka client reports each attempt to reconnect as an error, several a second while a broker is away, and slow first
+    # imports as warnings. What matters of it reaches us as exceptions and shows as an open circuit.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -164,7 +164,7 @@ def running(kind: str, environment: Mapping[str, str], folder: Path, *, wait: bo
     process = Process(kind, environment, folder / f"{kind}-{time.monotonic_ns()}.log")
     try:
         if wait:
-            process.wait(lambda: process.answer("/healthz")[0] == 200, "up")
+            process.wait(lambda: process.answer("/readyz")[0] and "group" not in process.problems(), "up")
         yield process
     finally:
         if process.returncode is None:

@@ -70,8 +70,12 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._prefix = settings.topic_prefix
-        self.producer: KafkaProducer = producer(settings, "test")
-        self._reader: KafkaConsumer = partition_reader(settings, "test")
+        self.open()
+
+    def open(self) -> None:
+        """Connect, again if need be: an open client that finds no broker leaves unclosed sockets, which pytest would report."""
+        self.producer: KafkaProducer = producer(self._settings, "test")
+        self._reader: KafkaConsumer = partition_reader(self._settings, "test")
 
     def close(self) -> None:
         close_producer(self.producer, 5)

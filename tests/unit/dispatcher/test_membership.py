@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,10 @@ class Coordinator:
     def __init__(self) -> None:
         self.refuses = False
         self.commits = 0
+        self.generation = 1
+
+    def group_metadata(self) -> Any:
+        return SimpleNamespace(generation_id=self.generation)
 
     def commit(self, offsets: Any, timeout_ms: int) -> None:
         self.commits += 1
@@ -104,3 +109,10 @@ def test_who_owns_nothing_has_nothing_to_prove(clock: Clock) -> None:
     clock.now += 60
     held.polled()
     assert held.holds()
+
+
+@pytest.mark.parametrize(("generation", "joined"), [(-1, False), (0, False), (1, True), (17, True)])
+def test_a_member_has_a_generation(clock: Clock, generation: int, joined: bool) -> None:  # noqa: FBT001 - by table
+    coordinator = Coordinator()
+    coordinator.generation = generation
+    assert member(coordinator).joined() is joined

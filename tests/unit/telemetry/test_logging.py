@@ -65,7 +65,7 @@ def test_the_kafka_clients_chatter_is_left_out(
     capsys: pytest.CaptureFixture[str], configure: Callable[[], None]
 ) -> None:
     configure()
-    logging.getLogger("kafka.net").warning("reconnecting")
+    logging.getLogger("kafka.net").error("Connection failed")
     assert lines(capsys) == []
 
 
