@@ -159,7 +159,10 @@ def test_a_damaged_or_lost_state_file_does_not_keep_down_from_stopping(empty: Pa
     assert not any(process.is_running() for process in processes)
 
 
-def test_a_start_that_cannot_succeed_gives_up_with_a_sentence_and_goes_on_trying(empty: Path) -> None:
+def test_a_start_that_cannot_succeed_gives_up_with_a_sentence_and_goes_on_trying(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.embedded.stack._HOPELESS_LOAD_S", 1.0)
     repository = empty.with_name("broken-models")
     repository.mkdir()
     add_broken(repository, "broken")
