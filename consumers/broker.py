@@ -44,7 +44,9 @@ def make_broker(settings: Settings, capabilities: Iterable[str], *, answer_withi
         broker_pool_limit=2,
         broker_transport_options={
             "global_keyprefix": f"{settings.topic_prefix}tidegate:",
-            "visibility_timeout": 3600,  # matters only for what a dead worker had reserved; the dispatcher is quicker
+            # Valkey keeps no copy of what a worker took: the dispatcher sends again what was lost, and the copies cost a fifth
+            # of a worker's CPU (100 → 84 µs a message, measured 2026-11, two busy cores).
+            "ack_emulation": False,
             "socket_timeout": answer_within_s,
             "socket_connect_timeout": min(_CONNECT_TIMEOUT_S, answer_within_s),
             "socket_keepalive": True,

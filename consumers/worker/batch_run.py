@@ -248,20 +248,20 @@ def _rows(
 ) -> list[_Row]:
     """The rows to store; rejections are appended to `rejects`."""
     now = time.time()
+    decided_at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     rows: list[_Row] = []
     for (place, work), outcome in zip(todo, outcomes, strict=True):
         if isinstance(outcome, Rejection):
             rejects.append((place, outcome.reason.value, outcome.message))
             continue
         try:
-            rows.append((place, _row(ordered[place], work, outcome, now)))
+            rows.append((place, _row(ordered[place], work, outcome, now, decided_at)))
         except TypeError:  # orjson's: a number of numpy's, half a surrogate pair, a key that is no text
             rejects.append((place, DeadLetterReason.INTERNAL.value, "the result cannot be written as JSON"))
     return rows
 
 
-def _row(item: OrderedItem, work: WorkItem, result: Result, now: float) -> bytes:
-    decided_at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _row(item: OrderedItem, work: WorkItem, result: Result, now: float, decided_at: str) -> bytes:
     return orjson.dumps(
         {
             "decision_id": work.decision_id,
