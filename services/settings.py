@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     dead_letter_max_ratio: float = Field(0.5, gt=0, le=1)
     dead_letter_max_consecutive: int = Field(500, ge=1)
     session_timeout_ms: int = Field(10_000, ge=6000)
+    #: A dispatcher that does not poll for so long leaves the group; and a rebalance waits so long for one that does not rejoin.
+    max_poll_interval_ms: int = Field(300_000, ge=6000)
     shutdown_grace_s: float = Field(25.0, gt=0)
 
     # --- worker --------------------------------------------------------------------------------------------------

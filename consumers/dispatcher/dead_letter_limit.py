@@ -38,7 +38,9 @@ class DeadLetterLimit:
         self._any_run = 0
 
     def success(self, count: int = 1) -> None:
-        """`count` messages became results."""
+        """`count` messages became results. None is no success: it must not end a run of failures."""
+        if count == 0:
+            return
         self._our_run = self._any_run = 0
         for _ in range(min(count, _WINDOW)):
             self._push(failed=False)

@@ -161,14 +161,16 @@ class Dispatcher:
             time.sleep(0.1)
             polled = {}
         self._membership.polled()
+        for partition in self._assignment.fresh & polled.keys():
+            # Read them again after recovery: a partition that was never committed begins at the consumer's position, and that is
+            # behind these records by now. Committed as the beginning, it would lose them.
+            self._ports.consumer.seek(partition, polled.pop(partition)[0].offset)
         if self._assignment.fresh:
             self._circuits.guarded("kafka", self._recover)
         for partition, records in polled.items():
             ledger = self._assignment.ledger(partition)
             if ledger is None:
-                # Assigned, but not recovered yet: read them again later.
-                self._ports.consumer.seek(partition, records[0].offset)
-                continue
+                continue  # it left while recovery went on
             capability = self._by_topic[partition.topic]
             metrics.CONSUMED.labels(capability.name).inc(len(records))
             now = time.monotonic()

@@ -45,7 +45,7 @@ def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
         partition_assignment_strategy=[CooperativeStickyAssignor()],
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=max(500, settings.session_timeout_ms // 5),
-        max_poll_interval_ms=300_000,
+        max_poll_interval_ms=settings.max_poll_interval_ms,
         max_poll_records=1000,  # 500 is the default; 43,000 → 92,000 messages/s with 2,000 (measured 2026-11)
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 * 1024 * 1024,

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import CoordinatorNotAvailableError
 from kafka.structs import TopicPartition
 
 from services.messaging import admin_client, close_producer, partition_reader, producer
@@ -127,6 +128,8 @@ class Topics:
         admin = admin_client(self._settings, "test")
         try:
             offsets = admin.list_group_offsets({self._settings.consumer_group: None})[self._settings.consumer_group]
+        except CoordinatorNotAvailableError:  # no group was ever here
+            return {}
         finally:
             admin.close()
         return {p.partition: o.offset for p, o in offsets.items() if p.topic == self._prefix + topic}

@@ -33,6 +33,15 @@ def test_one_success_begins_the_count_anew() -> None:
         limit.success()
 
 
+def test_a_batch_without_a_single_success_does_not_begin_the_count_anew() -> None:
+    limit = DeadLetterLimit(max_ratio=0.5, max_consecutive=10)
+    answers = []
+    for _ in range(5):
+        limit.success(0)
+        answers += [limit.dead_letter(DeadLetterReason.INTERNAL) for _ in range(2)]
+    assert answers[-1] is not None
+
+
 @given(st.lists(st.sampled_from(SENDERS), max_size=200))
 def test_a_flood_of_rubbish_does_not_stop_the_flow(reasons: list[DeadLetterReason]) -> None:
     limit = DeadLetterLimit(max_ratio=0.01, max_consecutive=3)

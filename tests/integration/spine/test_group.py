@@ -1,0 +1,172 @@
+"""Dispatchers come, go, freeze and die: nothing is lost, and no result is published twice."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.servers import Deployment, Servers
+from tests.integration.spine.processes import Process, eventually, running
+from tests.integration.spine.topics import Topics, toy_event
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def deployment(servers: Servers) -> Deployment:
+    """Small batches and short sessions, so that much happens in little time."""
+    return servers.deploy(
+        capabilities="tests.toy.capability:TOY",
+        topic_partitions=6,
+        batch_size=4,
+        session_timeout_ms=6000,
+        max_poll_interval_ms=8000,
+        batch_deadline_s=3,
+    )
+
+
+@pytest.fixture
+def worker(deployment: Deployment, logs: Path) -> Iterator[Process]:
+    with running("worker", deployment.environment, logs) as process:
+        yield process
+
+
+class Stream:
+    """Events for the toy capability, on all partitions, and the account of them."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self._sent: list[str] = []
+
+    def send(self, count: int, text: str = "fine") -> None:
+        for number in range(count):
+            name = f"e-{len(self._sent)}"
+            self._topics.send("toy.requested", [toy_event(text, name)], key=name.encode(), partition=number % 6)
+            self._sent.append(name)
+
+    def answered(self) -> Counter[str]:
+        return Counter(record.data["event_id"] for record in self._topics.read("toy.answered"))
+
+    def settled(self) -> bool:
+        return sum(self._topics.committed("toy.requested").values()) == len(self._sent)
+
+    def wait_exact(self) -> None:
+        """Each has one answer, no more; and everything is committed."""
+
+        def look() -> bool:
+            found = self.answered()
+            twice = {name: count for name, count in found.items() if count > 1}
+            assert not twice, f"published twice: {twice}"
+            return set(found) == set(self._sent)
+
+        eventually(look, "one answer for each")
+        eventually(self.settled, "everything committed")
+        assert look()
+        assert self._topics.read("toy.requested.dlq") == []
+
+
+@pytest.fixture
+def stream(topics: Topics) -> Stream:
+    return Stream(topics)
+
+
+def owned(dispatcher: Process) -> int:
+    """How many partitions a dispatcher got, less those it gave away."""
+    got = dispatcher.metric("tidegate_rebalances_total", event="assigned")
+    return int(got - dispatcher.metric("tidegate_rebalances_total", event="revoked"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_a_dispatcher_joins_and_another_leaves_under_load(deployment: Deployment, stream: Stream, logs: Path) -> None:
+    with running("dispatcher", deployment.environment, logs) as first:
+        stream.send(60)
+        with running("dispatcher", deployment.environment, logs) as second:
+            stream.send(60)
+            second.wait(lambda: owned(second) > 0, "partitions for the second")
+            stream.send(60)
+            assert first.stop() == 0
+            stream.send(60)
+            second.wait(lambda: owned(second) == 6, "all partitions for the second")
+            stream.wait_exact()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_a_frozen_dispatcher_publishes_nothing_when_it_wakes(
+    deployment: Deployment, stream: Stream, logs: Path
+) -> None:
+    with running("dispatcher", deployment.environment, logs) as sleeper:
+        stream.send(6)
+        stream.wait_exact()
+        # It has batches with the worker when it freezes: their results will be there when it wakes.
+        stream.send(24, "SLEEP 0.3")
+        sleeper.wait(lambda: sleeper.metric("tidegate_in_flight_messages") > 0, "something in flight")
+        sleeper.freeze()
+        with running("dispatcher", deployment.environment, logs) as other:
+            other.wait(lambda: owned(other) == 6, "all partitions for the other")
+            stream.send(6)
+            stream.wait_exact()
+            sleeper.thaw()
+            sleeper.wait(lambda: owned(sleeper) + owned(other) >= 6 and sleeper.ready(), "both in the group")
+            stream.send(24)
+            stream.wait_exact()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_i2_dispatchers_that_are_killed_again_and_again_lose_nothing_and_double_nothing(
+    deployment: Deployment, stream: Stream, logs: Path
+) -> None:
+    # The first record of each partition is slow, so the watermark stands still while later ones are published above it.
+    stream.send(6, "SLEEP 4")
+    for _ in range(3):
+        with running("dispatcher", deployment.environment, logs) as dispatcher:
+            stream.send(24)
+            already = dispatcher.metric("tidegate_decided_total", capability="toy")
+            dispatcher.wait(
+                lambda d=dispatcher, n=already: d.metric("tidegate_decided_total", capability="toy") > n,  # type: ignore[misc]
+                "something published",
+            )
+            time.sleep(1.5)  # a commit or two
+            dispatcher.kill()
+    with running("dispatcher", deployment.environment, logs):
+        stream.wait_exact()
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_sigterm_under_load_redelivers_nothing(
+    deployment: Deployment, stream: Stream, topics: Topics, logs: Path
+) -> None:
+    with running("dispatcher", deployment.environment, logs) as first:
+        stream.send(12, "SLEEP 0.2")
+        stream.send(120)
+        first.wait(lambda: first.metric("tidegate_in_flight_messages") > 0, "something in flight")
+        assert first.stop() == 0
+    done = stream.answered()
+    committed = sum(topics.committed("toy.requested").values())
+    assert sum(done.values()) == committed  # whatever was taken in is published and committed
+    with running("dispatcher", deployment.environment, logs) as second:
+        stream.wait_exact()
+        consumed = second.metric("tidegate_consumed_total", capability="toy")
+        assert consumed == 132 - committed
+        assert second.metric("tidegate_republish_suppressed_total", capability="toy") == 0
+
+
+@pytest.mark.usefixtures("worker")
+def test_i1_the_commit_waits_for_the_slowest_record_although_later_ones_are_done(
+    deployment: Deployment, topics: Topics, logs: Path
+) -> None:
+    with running("dispatcher", deployment.environment, logs) as dispatcher:
+        topics.send("toy.requested", [toy_event("SLEEP 600")], partition=0)
+        dispatcher.wait(lambda: dispatcher.metric("tidegate_in_flight_messages") == 1, "it is in flight")
+        topics.send("toy.requested", [toy_event("fine") for _ in range(8)], partition=0)
+        topics.send("toy.requested", [toy_event("fine")], partition=1)
+        dispatcher.wait(lambda: len(topics.read("toy.answered")) == 9, "the others are answered")
+        dispatcher.wait(lambda: topics.committed("toy.requested").get(1) == 1, "a commit")
+        assert topics.committed("toy.requested")[0] == 0
+        assert dispatcher.metric("tidegate_watermark_lag_messages", partition="0") == 9
