@@ -7,6 +7,7 @@ that the next request succeeds. Client libraries stay out: the supervisor must b
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import struct
 import urllib.error
@@ -78,10 +79,19 @@ def http_ok(url: str) -> None:
         with _DIRECT.open(url, timeout=_TIMEOUT_S) as response:
             response.read()
     except urllib.error.HTTPError as error:
-        # /readyz lists what is not ready.
-        raise NotReady(error.read(500).decode("utf-8", errors="replace").strip() or f"HTTP {error.code}") from None
+        raise NotReady(_gist(error.read(2000)) or f"HTTP {error.code}") from None
     except (OSError, http.client.HTTPException):
         raise NotReady("it does not answer yet") from None
+
+
+def _gist(body: bytes) -> str:
+    """`/readyz` names what is not ready as `{"problems": {name: sentence}}`; other answers are shown as they are."""
+    text = body.decode("utf-8", errors="replace").strip()
+    try:
+        problems = json.loads(text)["problems"]
+        return "; ".join(f"{name}: {sentence}" for name, sentence in problems.items())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text[:500]
 
 
 def _exchange(port: int, request: bytes, answer_bytes: int, goodbye: bytes = b"") -> bytes:

@@ -112,6 +112,12 @@ def test_http_tells_what_the_server_says_is_missing(serve: Serve) -> None:
         http_ok(f"http://127.0.0.1:{serve(b'nonsense')}/")
 
 
+def test_what_readyz_finds_missing_is_told_in_words(serve: Serve) -> None:
+    body = b'{"ready": false, "problems": {"broker": "not connected", "models": "review is not loaded"}}'
+    with pytest.raises(NotReady, match=r"^broker: not connected; models: review is not loaded$"):
+        http_ok(f"http://127.0.0.1:{serve(b'HTTP/1.0 503 Unavailable' + _END + body)}/")
+
+
 def test_http_does_not_ask_the_proxy_of_the_environment(
     serve: Serve, closed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
