@@ -35,6 +35,15 @@ __all__ = ["TritonInference", "classify"]
 _STUB_DEAD = ("stub process", "is not healthy", "stub exit", "shared memory")
 #: The connection broke while the request was on its way, as against a server that could not be reached at all.
 _BROKE_UNDER_WAY = ("socket closed", "connection reset", "broken pipe", "goaway", "end of tcp stream")
+#: The request does not fit the model at all, whatever it holds: the messages of Triton 2.51.
+_OTHER_TENSORS = (
+    "unexpected inference input",
+    "unexpected inference output",
+    "missing required input",
+    "unexpected shape for input",
+    "data-type is",
+    "inference request for sequence",
+)
 _TRANSIENT_CODES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "ABORTED"}
 
 
@@ -54,7 +63,8 @@ class TritonInference:
                 ("grpc.max_send_message_length", -1),
                 # After a restart of the server the channel must come back in a second, not after gRPC's two minutes.
                 ("grpc.initial_reconnect_backoff_ms", 200),
-                ("grpc.min_reconnect_backoff_ms", 200),
+                # This one is how long an attempt may take, not a pause: 200 ms were too short for a busy machine.
+                ("grpc.min_reconnect_backoff_ms", 2000),
                 ("grpc.max_reconnect_backoff_ms", 1000),
             ],
         )
@@ -127,11 +137,7 @@ def classify(model: str, address: str, status: str, message: str) -> TidegateErr
     # A server that is starting or reloading knows the model a moment later: the caller waits, and says that it does.
     if code == "NOT_FOUND" or (code in {"UNAVAILABLE", "INVALID_ARGUMENT"} and "unknown model" in said):
         return ConfigurationError(f"{where}: the model is not loaded")
-    if (
-        "unexpected inference input" in said
-        or "unexpected inference output" in said
-        or "inference request for sequence" in said
-    ):
+    if any(mark in said for mark in _OTHER_TENSORS):
         return ConfigurationError(f"{where}: the model has other tensors than this version of Tidegate expects")
     if code in _TRANSIENT_CODES:
         return TransientError(f"{where}: {message[:200]}")

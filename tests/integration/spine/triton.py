@@ -33,6 +33,18 @@ class NullTriton:
         server = psutil.Process(pid)
         return [server, *server.children(recursive=True)]
 
+    @contextmanager
+    def unsupervised(self) -> Iterator[None]:
+        """Nobody notices or heals anything during the block."""
+        state = read_state(self.folder)
+        assert state is not None
+        supervisor = psutil.Process(state.supervisor_pid)
+        supervisor.suspend()
+        try:
+            yield
+        finally:
+            supervisor.resume()
+
     def healthy(self) -> bool:
         """Whether every model answers."""
         state = read_state(self.folder)
@@ -40,14 +52,16 @@ class NullTriton:
 
 
 @contextmanager
-def running_triton(folder: Path) -> Iterator[NullTriton]:
-    """The server and its supervisor for the time of the block."""
+def running_triton(folder: Path, *, instances: int = 1) -> Iterator[NullTriton]:
+    """The server and its supervisor for the time of the block; `echo` has so many processes."""
     repository = folder / "models"
     repository.mkdir(parents=True)
     for name in ("echo", "review"):
         shutil.copytree(_ECHO, repository / name)
         config = repository / name / "config.pbtxt"
         config.write_text(config.read_text().replace('name: "echo"', f'name: "{name}"', 1))
+    config = repository / "echo" / "config.pbtxt"
+    config.write_text(config.read_text().replace("count: 1", f"count: {instances}"))
     with (repository / "review" / "config.pbtxt").open("a") as config_file:
         config_file.write(_LABELS)
     with running_parts(folder / "stack", {"triton"}, model_repositories=[repository]) as environment:

@@ -46,6 +46,8 @@ class FaultyInference:
         self._reach(model)
         if set(inputs) != {"TEXT"} or not set(outputs) <= {"SCORES", "SPANS"}:
             raise ConfigurationError(f"{model} has other tensors")
+        if inputs["TEXT"].dtype != np.object_ or inputs["TEXT"].shape[1:] != (1,):
+            raise ConfigurationError(f"{model} has other tensors")
         texts: list[Any] = inputs["TEXT"].reshape(-1).tolist()
         self.calls.append([text.decode() for text in texts])
         fault = self.faults.pop(0) if self.faults else None

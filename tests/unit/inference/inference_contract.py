@@ -44,7 +44,16 @@ class InferenceContract:
         with pytest.raises(ConfigurationError):
             inference.probe("no-such-model")
 
-    @pytest.mark.parametrize("inputs", [{}, {"TEXTS": texts("x")["TEXT"]}])
+    @pytest.mark.parametrize(
+        "inputs",
+        [
+            {},
+            {"TEXTS": texts("x")["TEXT"]},
+            {"TEXT": np.zeros((1, 1), dtype=np.int32)},
+            {"TEXT": np.full((1, 2), b"x", dtype=np.object_)},
+        ],
+        ids=["no input", "another name", "another type", "another shape"],
+    )
     def test_tensors_that_the_model_does_not_have_are_a_wrong_deployment(
         self, inference: Inference, inputs: dict[str, Tensor]
     ) -> None:

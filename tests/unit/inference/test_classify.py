@@ -39,6 +39,21 @@ CASES: list[tuple[str, str, type[TidegateError]]] = [
     ("UNAVAILABLE", "Request for unknown model: 'echo' has no available versions", ConfigurationError),
     ("INVALID_ARGUMENT", "unexpected inference output 'LABELS' for model 'echo'", ConfigurationError),
     ("INVALID_ARGUMENT", "[request id: 1] unexpected inference input 'TEXTS' for model 'echo'", ConfigurationError),
+    (
+        "INVALID_ARGUMENT",
+        "expected 1 inputs but got 0 inputs for model 'echo'. Got input(s) [], but missing required input(s) ['TEXT'].",
+        ConfigurationError,
+    ),
+    (
+        "INVALID_ARGUMENT",
+        "unexpected shape for input 'TEXT' for model 'echo'. Expected [-1,1], got [3,2]",
+        ConfigurationError,
+    ),
+    (
+        "INVALID_ARGUMENT",
+        "inference input 'TEXT' data-type is 'INT32', but model 'echo' expects 'BYTES'",
+        ConfigurationError,
+    ),
     # This input cannot be computed.
     ("INVALID_ARGUMENT", "inference request batch-size must be <= 256 for 'echo'", PermanentError),
     ("INTERNAL", "the text RAISE is refused", PermanentError),
