@@ -11,7 +11,7 @@ import pytest
 
 from deploy.embedded import Stack
 from tests.integration.embedded.models import add_broken, add_echo
-from tests.integration.embedded.watching import everything, model, pids, until
+from tests.integration.embedded.watching import model, named, pids, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -64,14 +64,17 @@ def test_a_model_that_cannot_be_loaded_stops_no_other_and_says_why(whole: Stack,
     folder = add_broken(models, "broken")
     try:
         state = until(
-            whole, lambda state: bool((one := model(state, "broken")) and one.detail.startswith("cannot be loaded"))
+            whole,
+            lambda state: (
+                bool((one := model(state, "broken")) and one.detail.startswith("cannot be loaded"))
+                and all(one.healthy for one in state.processes)
+                and all(one.healthy for one in state.models if one.name != "broken")
+            ),
         )
         found = model(state, "broken")
         assert found is not None
         assert "the weights are damaged" in found.detail
         assert not state.healthy
-        assert all(one.healthy for one in state.processes)
-        assert all(one.healthy for one in state.models if one.name != "broken")
         code = folder / "1" / "model.py"
         code.write_text(code.read_text().replace("raise RuntimeError('the weights are damaged')", ""))
         until(whole, lambda state: state.healthy)
@@ -82,7 +85,7 @@ def test_a_model_that_cannot_be_loaded_stops_no_other_and_says_why(whole: Stack,
 
 def test_a_killed_supervisor_leaves_the_servers_running_and_the_next_up_starts_anew(whole: Stack) -> None:
     before = until(whole, lambda state: state.healthy)
-    old = everything(before)
+    old = named(before)
     os.kill(before.supervisor_pid, signal.SIGKILL)
     old[0].wait()
     told = whole.status()

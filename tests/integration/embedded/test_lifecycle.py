@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ from services.errors import ConfigurationError
 from services.messaging import admin_client
 from services.settings import make_settings
 from tests.integration.embedded.models import add_broken
-from tests.integration.embedded.watching import everything
+from tests.integration.embedded.watching import everything, listening, named, words
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -37,16 +38,16 @@ def test_a_stack_leaves_nothing_behind_but_its_data_and_finds_that_again(empty: 
     stack = Stack(empty, parts=_SERVERS, app=False, model_repositories=[models])
     first = stack.up()
     _keep_something(first)
-    processes, regions, ports = everything(first), _regions(first), _ports(first)
+    processes, regions, sockets = everything(first), _regions(first), listening(everything(first))
     assert regions
     # From another process, as a person does it.
     down = subprocess.run([str(_TIDEGATE), "down", "--data", str(empty)], capture_output=True, text=True, check=True)
     assert "Stopped." in down.stdout
     assert not any(process.is_running() for process in processes)
     assert find_leftovers(stack.folder) == []
-    assert not any(str(empty) in word for process in psutil.process_iter() for word in _words(process))
+    assert not any(str(empty) in word for word in words(psutil.process_iter()))
     assert not any(region.exists() for region in regions)
-    assert all(is_free(port) for port in ports)
+    assert all(is_free(port) for _, port in sockets)
     assert sorted(path.name for path in stack.folder.run.iterdir()) == ["lock", "mark", "plan.json", "processes"]
     assert list(stack.folder.records.iterdir()) == []
     assert stack.status() is None
@@ -144,7 +145,7 @@ def test_down_where_nothing_runs_makes_nothing(empty: Path) -> None:
 def test_down_of_a_stack_whose_supervisor_was_killed_ends_what_it_left(empty: Path) -> None:
     stack = _valkey(empty)
     state = stack.up()
-    (_, valkey) = everything(state)
+    (_, valkey) = named(state)
     psutil.Process(state.supervisor_pid).kill()
     assert stack.down()
     assert not valkey.is_running()
@@ -153,7 +154,7 @@ def test_down_of_a_stack_whose_supervisor_was_killed_ends_what_it_left(empty: Pa
 
 def test_a_damaged_or_lost_state_file_does_not_keep_down_from_stopping(empty: Path) -> None:
     stack = _valkey(empty)
-    processes = everything(stack.up())
+    processes = named(stack.up())
     stack.folder.state.write_text("{")
     assert stack.down()
     assert not any(process.is_running() for process in processes)
@@ -237,25 +238,8 @@ def _leave_traces_of_a_crash(stack: Stack) -> None:
 
 def _regions(state: StackState) -> set[Path]:
     """The shared memory that this stack's processes have mapped."""
-    return {
-        Path(mapped.path)
-        for process in everything(state)
-        for mapped in process.memory_maps()
-        if mapped.path.startswith("/dev/shm/")
-    }
-
-
-def _ports(state: StackState) -> set[int]:
-    return {
-        connection.laddr.port
-        for process in everything(state)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    found: set[Path] = set()
+    for process in everything(state):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {Path(one.path) for one in process.memory_maps() if one.path.startswith("/dev/shm/")}
+    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psutil
 
 from deploy.embedded import Stack, StackState
 from deploy.embedded.state import ModelState
 
-__all__ = ["everything", "model", "pids", "until"]
+__all__ = ["everything", "listening", "model", "named", "pids", "until", "words"]
 
 
 def until(stack: Stack, true: Callable[[StackState], bool]) -> StackState:
@@ -31,7 +32,31 @@ def model(state: StackState, name: str) -> ModelState | None:
     return next((one for one in state.models if one.name == name), None)
 
 
+def named(state: StackState) -> list[psutil.Process]:
+    """The supervisor and every process that it watches."""
+    return [psutil.Process(pid) for pid in (state.supervisor_pid, *(one.pid for one in state.processes)) if pid]
+
+
 def everything(state: StackState) -> list[psutil.Process]:
-    """The supervisor and all that descends from it."""
+    """All that descends from the supervisor too. A session of Postgres among them may be over at the next look."""
     supervisor = psutil.Process(state.supervisor_pid)
     return [supervisor, *supervisor.children(recursive=True)]
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
+    """Address and port of every socket that accepts connections."""
+    found: set[tuple[str, int]] = set()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            connections = process.net_connections("inet")
+            found |= {(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN}
+    return found
+
+
+def words(processes: Iterable[psutil.Process]) -> set[str]:
+    """Every word on their command lines."""
+    found: set[str] = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found |= set(process.cmdline())
+    return found
