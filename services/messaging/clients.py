@@ -18,11 +18,16 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
+from services.messaging.failed_connections import close_failed_connections
 from services.messaging.group_join import finish_joins
 from services.messaging.header_names import read_any_header_name
 
 if TYPE_CHECKING:
     from services.settings import Settings
+
+# Here and not in each function: whoever makes a client imports this module first.
+read_any_header_name()
+close_failed_connections()
 
 __all__ = ["REFUSALS", "admin_client", "close_producer", "group_consumer", "partition_reader", "producer"]
 
@@ -34,7 +39,6 @@ REFUSALS = (InvalidRecordError, InvalidTimestampError, MessageSizeTooLargeError,
 
 def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
     """The dispatcher's consumer. Subscribing and listening is the caller's part."""
-    read_any_header_name()
     consumer = KafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
         client_id=client_id,
@@ -59,7 +63,6 @@ def group_consumer(settings: Settings, client_id: str) -> KafkaConsumer:
 
 def partition_reader(settings: Settings, client_id: str) -> KafkaConsumer:
     """A consumer without a group, for `assign` and `seek`: reads and never commits."""
-    read_any_header_name()
     return KafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
         client_id=client_id,

@@ -28,6 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from services.errors import ConfigurationError
 from services.training.batches import batch_order
+from services.training.cpu_encoder import train_fast_on_cpu
 from services.training.data.dataset import Item
 from services.training.network import Classifier
 
@@ -101,6 +102,8 @@ class _Run:
         self.settings, self.out = settings, out
         self.accelerator = Accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
         model.encoder.get_input_embeddings().weight.requires_grad = False
+        if self.accelerator.device.type == "cpu":
+            train_fast_on_cpu(model.encoder, settings.seed)
         self.ids = _encode(tokenizer, items, settings.width)
         targets = torch.tensor([item.targets for item in items])
         self.targets = targets * (1 - 2 * settings.smoothing) + settings.smoothing
@@ -110,6 +113,7 @@ class _Run:
                 {"params": list(model.head.parameters()), "lr": settings.head_learning_rate},
             ],
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         self.plain_model = model

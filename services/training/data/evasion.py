@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from services.training.data.pictures import PICTURES_EN, PICTURES_ZH
+
 __all__ = ["EVASIONS", "Evasion", "evade"]
 
 _LEET = {"a": "@4", "e": "3", "i": "1!", "o": "0", "s": "$5", "t": "7", "l": "1", "u": "v", "b": "8", "g": "9"}
@@ -130,6 +132,45 @@ def _case(text: str, randomness: random.Random) -> str:
     )
 
 
+def _masked(text: str, randomness: random.Random) -> str:
+    mark = randomness.choice("***#_-x")
+
+    def change(word: str) -> str:
+        first = next(i for i, c in enumerate(word) if c.isalpha())
+        hidden = [i for i in range(first + 1, len(word) - 1) if word[i].isalpha()] or [len(word) - 1]
+        chosen = set(hidden if randomness.random() < 0.4 else randomness.sample(hidden, max(1, len(hidden) // 2)))
+        return "".join(mark if i in chosen else c for i, c in enumerate(word))
+
+    return _some_words(text, randomness, change, 0.2)
+
+
+def _mistyped(text: str, randomness: random.Random) -> str:
+    def change(word: str) -> str:
+        place = randomness.randrange(len(word) - 1)
+        if randomness.random() < 0.5:
+            return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+        return word[:place] + word[place + 1 :]
+
+    return _some_words(text, randomness, change)
+
+
+def _joined(text: str, randomness: random.Random) -> str:
+    gaps = [i for i, c in enumerate(text) if c == " "]
+    if not gaps:
+        return text
+    gone = set(randomness.sample(gaps, max(1, round(len(gaps) * randomness.choice((0.3, 0.6, 1.0))))))
+    return "".join(c for i, c in enumerate(text) if i not in gone)
+
+
+def _pictures(text: str, randomness: random.Random) -> str:
+    words = [w if randomness.random() < 0.2 else PICTURES_EN.get(w.lower(), w) for w in text.split(" ")]
+    return " ".join(words)
+
+
+def _pictures_han(text: str, randomness: random.Random) -> str:
+    return _some_han(text, randomness, lambda c: PICTURES_ZH.get(c, c), randomness.choice((0.4, 0.7, 1.0)))
+
+
 def _split_han(text: str, randomness: random.Random) -> str:
     return _some_han(text, randomness, lambda c: _SPLIT.get(c, c), 0.6)
 
@@ -139,12 +180,14 @@ def _homophone(text: str, randomness: random.Random) -> str:
         others = [c for c in _homophones().get(_sound(character), "") if c != character]
         return randomness.choice(others) if others else character
 
-    return _some_han(text, randomness, change, 0.15)
+    return _some_han(text, randomness, change, randomness.choice((0.1, 0.2, 0.4)))
 
 
 def _pinyin(text: str, randomness: random.Random) -> str:
     initials = randomness.random() < 0.5
-    return _some_han(text, randomness, lambda c: (_sound(c)[:1] if initials else _sound(c)) or c, 0.15)
+    return _some_han(
+        text, randomness, lambda c: (_sound(c)[:1] if initials else _sound(c)) or c, randomness.choice((0.1, 0.25))
+    )
 
 
 def _traditional(text: str, _randomness: random.Random) -> str:
@@ -201,6 +244,11 @@ EVASIONS: tuple[Evasion, ...] = (
     Evasion("repeats", ("en",), _repeat),
     Evasion("spacing", ("en",), _spaced),
     Evasion("mixed_case", ("en",), _case),
+    Evasion("masked", ("en",), _masked),
+    Evasion("typing_errors", ("en",), _mistyped),
+    Evasion("joined_words", ("en",), _joined),
+    Evasion("pictures", ("en",), _pictures),
+    Evasion("pictures_zh", ("zh",), _pictures_han),
     Evasion("spacing_zh", ("zh",), _spaced_han),
     Evasion("homophones", ("zh",), _homophone),
     Evasion("pinyin", ("zh",), _pinyin),

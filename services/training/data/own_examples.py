@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.errors import ConfigurationError
+from services.training.data.folds import fold_of
 from services.training.data.labels import LABELS, benign
-from services.training.data.sources import Example, Source, Targets, fold_of
+from services.training.data.sources import Example, Source, Targets
 
 __all__ = ["EXAMPLES", "OwnExample", "own_sources", "read_examples"]
 

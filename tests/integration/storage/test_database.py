@@ -82,8 +82,9 @@ def test_a_frozen_server_does_not_hold_a_statement_for_ever(
     database = Database(settings, size=1, acquire_timeout_s=20)
     backend: list[psutil.Process] = []
     try:
-        (pid,) = run(database, "SELECT pg_backend_pid()")  # type: ignore[misc]
-        backend.append(psutil.Process(pid))
+        row = run(database, "SELECT pg_backend_pid()")
+        assert isinstance(row, tuple)
+        backend.append(psutil.Process(row[0]))
         backend[0].suspend()
         with pytest.raises(TransientError):
             run(database, "SELECT 1")
