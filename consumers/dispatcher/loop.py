@@ -55,6 +55,9 @@ _SWEEP_EVERY_S = 60.0
 _RETRY_AFTER_S = 0.5
 #: How many batches may wait at the broker: enough to keep workers busy, few enough that a flush of it loses little time.
 _MAX_OUT = 48
+#: With so many messages in flight, the workers have enough to do for a while, and what is sent now waits anyway: batches are joined,
+#: the more the more there are (up to four). Dispatcher and worker together: 184 µs a message with single ones, see docs/benchmarks.
+_JOIN_EVERY = 512
 #: The end of the year 9999. A sender may write any timestamp into a record, and no row could hold a later one.
 _LATEST_TIME_S = 253_402_300_799.0
 
@@ -225,7 +228,7 @@ class Dispatcher:
         for closed in self._batcher.due(now, flush=idle or self._stop_by is not None):
             self._flight.add(closed)
         while self._flight.out < _MAX_OUT and self._circuits.may_try("broker", now):
-            batch = self._flight.next_to_send(now)
+            batch = self._flight.next_to_send(now, join=self._messages // _JOIN_EVERY)
             if batch is None:
                 return
             started = time.monotonic()

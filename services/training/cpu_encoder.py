@@ -51,6 +51,6 @@ def train_fast_on_cpu(encoder: nn.Module, seed: int) -> None:
     pool = (keep / (1.0 - rate)).to(torch.bfloat16)
     for layer in encoder.encoder.layer:
         layer.attention.self.dropout.p = 0.0
-        layer.attention.output.dropout = PooledDropout(pool, rate)
-        layer.output.dropout = PooledDropout(pool, rate)
-    encoder.embeddings.dropout = PooledDropout(pool, rate)
+    places = [encoder.embeddings, *[p for x in encoder.encoder.layer for p in (x.attention.output, x.output)]]
+    for place in places:
+        place.dropout = PooledDropout(pool, rate).train(place.dropout.training)

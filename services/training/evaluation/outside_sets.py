@@ -1,7 +1,9 @@
 """Part 6: sets that nothing is ever trained on, because of their licence or on purpose. How far does the model carry?
 
-Their labels are close to ours, not equal: `sdcnl` tells posts about suicide from posts about depression, `socialcd` high from low
-suicide risk, `tg_spam` mixes pornography and gambling advertising into spam. So only the ranking is judged (AUROC), not a decision.
+Their labels are close to ours, not equal: `sdcnl` tells posts about suicide from posts about depression, and `tg_spam` mixes
+pornography and gambling advertising into spam. So only the ranking is judged (AUROC), not a decision. `socialcd` grades posts that all
+speak of suicide into high and low risk, which is another question than ours: all of them are positive here, and the inoffensive test
+texts of COLD, posts of the same kind that nothing is trained on, stand against them.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Row = tuple[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class OutsideSet:
-    """`name` is the folder of the set; `long_texts` are posts of several windows."""
+    """`name` is the folder of the set, and `files` lie in it; `long_texts` are posts of several windows."""
 
     name: str
     label: str
@@ -67,10 +69,12 @@ def _sdcnl(path: Path) -> Iterator[Row]:
 
 
 def _socialcd(path: Path) -> Iterator[Row]:
+    if path.suffix == ".csv":
+        yield from ((row["TEXT"], False) for row in _rows(path) if row["label"] == "0")
+        return
     with path.open(encoding="utf-8") as file:
         for line in file:
-            messages = {message["role"]: message["content"] for message in json.loads(line)["messages"]}
-            yield messages["user"], messages["assistant"].startswith("高")
+            yield next(m["content"] for m in json.loads(line)["messages"] if m["role"] == "user"), True
 
 
 def _hatemoji_check(path: Path) -> Iterator[Row]:
@@ -81,7 +85,13 @@ def _hatemoji_check(path: Path) -> Iterator[Row]:
 OUTSIDE_SETS: tuple[OutsideSet, ...] = (
     OutsideSet("en_hatemoji", "hate", "en", ("HatemojiCheck__test.csv",), _hatemoji_check),
     OutsideSet("zh_tg_spam", "spam", "zh", ("train.csv", "eval.csv"), _tg_spam),
-    OutsideSet("zh_selfharm_socialcd", "self_harm", "zh", ("suicide_train.jsonl", "suicide_val.jsonl"), _socialcd),
+    OutsideSet(
+        "zh_selfharm_socialcd",
+        "self_harm",
+        "zh",
+        ("suicide_train.jsonl", "suicide_val.jsonl", "../zh_cold/test.csv"),
+        _socialcd,
+    ),
     OutsideSet("en_sdcnl_suicide", "self_harm", "en", ("training-set.csv", "testing-set.csv"), _sdcnl, long_texts=True),
 )
 

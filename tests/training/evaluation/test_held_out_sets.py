@@ -12,7 +12,9 @@ from services.training.data.labels import LABELS
 
 pytest.importorskip("datasketch")
 
+from services.training.data import identity_templates
 from services.training.data.dataset import Item
+from services.training.data.folds import fold_of
 from services.training.evaluation.identity_terms import judge_templates, read_templates
 from services.training.evaluation.outside_sets import OUTSIDE_SETS, judge_outside, read_outside
 from services.training.evaluation.robustness import evasion_cases, judge_evasion, safe_prompts
@@ -53,47 +55,63 @@ def test_groups_take_turns() -> None:
     assert len(take_items([_item(str(i)) for i in range(9)], 4)) == 4
 
 
-def test_templates_carry_the_identity_that_they_name(tmp_path: Path) -> None:
+def _term(language: str, held_out: bool) -> str:  # noqa: FBT001
+    """A made-up identity that the hash puts on the wanted side."""
+    stem = "martian" if language == "en" else "火星人"
+    return next(t for n in range(99) if (fold_of(t := f"{stem}{n}") != "train") == held_out)
+
+
+def test_templates_carry_the_identity_that_they_name_and_only_unseen_ones_in_unseen_words_are_measured(
+    tmp_path: Path,
+) -> None:
+    measured, trained = _term("en", held_out=True), _term("en", held_out=False)
+    old = next(t for n in range(99) if fold_of(t := f"{'old ' * (n + 1)}{measured}") != "train")
+    folder = tmp_path / "multi_bias_templates"
     _csv(
-        tmp_path / "multi_bias_templates" / "en_sentence_templates.csv",
-        _row("am_hate_adj", "I am martian"),
-        _row("am_hate_adj", "I am old martian"),
-        _row("being_adj", "Being old martian is great"),
-        _row("being_adj", "Being martian is great"),
-        _row("being_adj", "Being martianish is great"),
-        _row("verb_adj", "hug martian", "toxic"),
+        folder / "en_sentence_templates.csv",
+        *[_row("am_hate_adj", f"I am {term}") for term in (measured, old, trained)],
+        _row("being_adj", f"Being {old} is great"),
+        _row("being_adj", f"Being {measured} is great"),
+        _row("being_adj", f"Being {measured}ish is great"),
+        _row("being_adj", f"Being {measured} is awful", "toxic"),
+        _row("being_adj", f"Being {trained} is great"),
+        _row("verb_adj", f"hug {measured}"),
+        _row("verb_adj", f"hug {trained}"),
+        _row("verb_adj", f"kill {trained}", "toxic"),
         _row("name_adj", "Alex is great"),
     )
     found = {(case.text, case.term) for case in read_templates(tmp_path, "en", 100)}
     assert found == {
-        ("I am martian", "martian"),
-        ("I am old martian", "old martian"),
-        ("Being old martian is great", "old martian"),
-        ("Being martian is great", "martian"),
+        (f"I am {measured}", measured),
+        (f"I am {old}", old),
+        (f"Being {old} is great", old),
+        (f"Being {measured} is great", measured),
     }
+    learned = {(s.text, s.toxic) for s in identity_templates.read(folder, "en") if not s.held_out}
+    assert learned == {(f"hug {trained}", False), (f"kill {trained}", True)}
 
 
 def test_chinese_templates_lose_their_measure_word(tmp_path: Path) -> None:
+    term = _term("zh", held_out=True)
     _csv(
         tmp_path / "multi_bias_templates" / "zh-cn_sentence_templates.csv",
-        _row("am_identity", "我是火星人"),
-        _row("am_identity", "我是一名老火星人"),
-        _row("verb_identity", "支持所有老火星人"),
+        _row("am_identity", f"我是一名{term}"),
+        _row("being_identity", f"作为{term}很好"),
     )
-    assert {case.term for case in read_templates(tmp_path, "zh", 100)} == {"火星人", "老火星人"}
+    assert {case.term for case in read_templates(tmp_path, "zh", 100)} == {term}
 
 
 def test_the_spread_is_over_terms(tmp_path: Path) -> None:
+    terms = [t for n in range(99) if fold_of(t := f"term{n}") != "train"][:2]
     _csv(
         tmp_path / "multi_bias_templates" / "en_sentence_templates.csv",
-        _row("am_hate_adj", "I am a"),
-        _row("am_hate_adj", "I am b"),
+        *[_row("am_hate_adj", f"I am {term}") for term in terms],
     )
     cases = read_templates(tmp_path, "en", 100)
-    scores = np.array([[0.9 if case.term == "a" else 0.1] for case in cases])
+    scores = np.array([[0.9 if case.term == terms[0] else 0.1] for case in cases])
     found = judge_templates(cases, scores, scores > 0.5, rounds=10)
     assert (found.false_positives.value, found.spread, found.widest) == (0.5, 0.5, 1.0)
-    assert [(rate.term, rate.rate) for rate in found.worst] == [("a", 1.0), ("b", 0.0)]
+    assert [(rate.term, rate.rate) for rate in found.worst] == [(terms[0], 1.0), (terms[1], 0.0)]
 
 
 def test_sets_that_are_not_there_are_empty(tmp_path: Path) -> None:
@@ -112,6 +130,8 @@ def test_every_outside_set_is_read_with_both_sides(tmp_path: Path) -> None:
     for name, level in (("suicide_train.jsonl", "高自杀风险"), ("suicide_val.jsonl", "低自杀风险")):
         messages = [{"role": "user", "content": name}, {"role": "assistant", "content": level}]
         (risk / name).write_text(json.dumps({"messages": messages}) + "\n", encoding="utf-8")
+    posts = ({"TEXT": "nothing", "label": "0"}, {"TEXT": "an insult", "label": "1"})
+    _csv(tmp_path / "zh_cold" / "test.csv", *posts)
     for name, mark in (("training-set.csv", "1"), ("testing-set.csv", "0")):
         _csv(tmp_path / "en_sdcnl_suicide" / name, {"title": name, "selftext": "body", "is_suicide": mark})
     _csv(
@@ -127,6 +147,8 @@ def test_every_outside_set_is_read_with_both_sides(tmp_path: Path) -> None:
         assert judge_outside(one, rows, scores, rounds=10).auroc.value == pytest.approx(1.0)
     commas = {text for text, _ in read_outside(OUTSIDE_SETS[1], tmp_path, STANDARD)}
     assert "hello, train.csv" in commas
+    risky = dict(read_outside(OUTSIDE_SETS[2], tmp_path, STANDARD))
+    assert risky == {"suicide_train.jsonl": True, "suicide_val.jsonl": True, "nothing": False}
 
 
 def test_safe_prompts_are_the_safe_ones(tmp_path: Path) -> None:

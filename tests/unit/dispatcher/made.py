@@ -57,7 +57,8 @@ def item_at(offset: int, *, ledger: PartitionLedger | None = None, size: int = 1
 def batch_of(count: int, **changes: Any) -> Batch:
     """A batch of so many messages of one partition."""
     ledger = made_ledger()
-    return Batch(TOY, [item_at(offset, ledger=ledger) for offset in range(count)], **changes)
+    items = [item_at(offset, ledger=ledger) for offset in range(count)]
+    return Batch(**{"capability": TOY, "items": items, **changes})
 
 
 def row_of(item: Item, **changes: Any) -> StoredResult:

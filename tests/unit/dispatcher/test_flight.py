@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -46,9 +47,9 @@ class FlightMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(reaches_the_broker=st.booleans())
-    def send(self, reaches_the_broker: bool) -> None:  # noqa: FBT001 - hypothesis gives it by name
-        batch = self.flight.next_to_send(self.now)
+    @rule(reaches_the_broker=st.booleans(), join=st.integers(0, 4))
+    def send(self, reaches_the_broker: bool, join: int) -> None:  # noqa: FBT001 - hypothesis gives it by name
+        batch = self.flight.next_to_send(self.now, join=join)
         if batch is None:
             return
         if not reaches_the_broker:
@@ -203,6 +204,41 @@ def test_capabilities_do_not_overtake_each_other() -> None:
     flight.finished(other.id, 0)
     assert flight.lost(0, ()) == []
     assert one.due_since_s == 0  # as the oldest of its queue, not because it was overtaken
+
+
+def test_waiting_batches_are_joined_in_their_order_and_no_more_than_wanted() -> None:
+    flight = Flight(DEADLINE_S)
+    batches = [batch_of(3) for _ in range(4)]
+    wanted = [item for batch in batches[:3] for item in batch.items]
+    for batch in batches:
+        flight.add(batch)
+    joined = flight.next_to_send(0, join=3)
+    assert joined is batches[0]
+    assert joined.items == wanted
+    assert flight.next_to_send(0, join=3) is batches[3]
+
+
+def test_a_joined_batch_stays_within_its_limits_of_items_and_bytes() -> None:
+    flight = Flight(DEADLINE_S)
+    large = batch_of(0, items=[item_at(0, size=131_000)])
+    for batch in (batch_of(200), batch_of(60), large):
+        flight.add(batch)
+    sizes = []
+    while (joined := flight.next_to_send(0, join=4)) is not None:
+        sizes.append(len(joined.items))
+    assert sizes == [200, 60, 1]
+
+
+def test_what_was_struck_or_is_of_another_capability_is_not_joined() -> None:
+    flight = Flight(DEADLINE_S)
+    struck, other = batch_of(1, strikes=1), batch_of(1)
+    other.capability = replace(other.capability, name="other")
+    for batch in (batch_of(1), struck, batch_of(1), other):
+        flight.add(batch)
+    for _ in range(4):
+        joined = flight.next_to_send(0, join=4)
+        assert joined is not None
+        assert len(joined.items) == 1
 
 
 def test_each_dispatch_has_an_id_of_its_own() -> None:
