@@ -40,7 +40,9 @@ def run_config(run: Path, public: Path | None = None) -> TrainConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"public": public})})
 
 
-def export_run(model: str, run: Path, target: Path, dataset: Dataset) -> VersionRecord:
+def export_run(
+    model: str, run: Path, target: Path, dataset: Dataset, *, int8_activations: bool = False
+) -> VersionRecord:
     """Calibrate the trained model of `run`, export it to `target`, and describe it there.
 
     Raises:
@@ -54,7 +56,8 @@ def export_run(model: str, run: Path, target: Path, dataset: Dataset) -> Version
     calibrate(run, dataset)
     # Without its record a folder cannot be promoted: it stays so until every file is in place.
     (target / VERSION_FILE).unlink(missing_ok=True)
-    export_model(run / "model", target, [item.text for item in dataset.valid])
+    texts = [item.text for item in dataset.valid]
+    export_model(run / "model", target, texts, int8_activations=int8_activations)
     check_size(target)
     trained = read_json(run / "run.json") or {}
     record = VersionRecord(
@@ -63,7 +66,7 @@ def export_run(model: str, run: Path, target: Path, dataset: Dataset) -> Version
         base={"name": trained.get("base", ""), "pieces": trained.get("pieces")},
         commit=trained.get("commit", ""),
         seed=trained.get("settings", {}).get("seed"),
-        config=_portable(trained.get("config", {})),
+        config=_portable({**trained.get("config", {}), "int8_activations": int8_activations}),
         data=[_source(entry) for entry in dataset.manifest_json()],
         files={name: fingerprint(target / name) for name in MODEL_FILES},
         metrics=None,  # of an earlier export, if there are any; `tidegate evaluate` measures this one

@@ -37,12 +37,20 @@ RepositoryOption = Annotated[
 
 def export_command(
     model: ModelArgument,
+    *,
     run: RunOption = None,
     to: Annotated[Path | None, typer.Option("--to", help="Default: RUN/served.", show_default=False)] = None,
     public: Annotated[
         Path | None,
         typer.Option("--public", help="Folder with the public data sets. Default: the run's.", show_default=False),
     ] = None,
+    int8_activations: Annotated[
+        bool,
+        typer.Option(
+            "--int8-activations",
+            help="Not only weights: faster on a CPU without bf16, and some decisions change. `evaluate` says how many.",
+        ),
+    ] = False,
 ) -> None:
     """Calibrate and quantise a trained model into a version that Triton serves."""
     known_model(model)
@@ -55,7 +63,7 @@ def export_command(
     check_trained(run)
     typer.echo("reading the data, for its validation texts ...")
     dataset = load_config_data(run_config(run, public))
-    export_run(model, run, target, dataset)
+    export_run(model, run, target, dataset, int8_activations=int8_activations)
     sizes = size_of(target)
     for name, size in sizes.items():
         typer.echo(f"  {size / 1e6:6.2f} MB  {name}")

@@ -105,10 +105,18 @@ def test_an_export_keeps_what_else_is_in_the_folder(trained: Path, tmp_path: Pat
     assert (tmp_path / "model.py").read_text() == "# serving code"
 
 
-def test_an_export_without_texts_is_refused(trained: Path, tmp_path: Path) -> None:
+def test_activations_become_int8_only_with_texts_to_calibrate_on(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="held-out texts"):
-        export_model(trained, tmp_path / "served", [])
+        export_model(trained, tmp_path / "served", [], int8_activations=True)
     assert not (tmp_path / "served").exists()
+    export_model(trained, tmp_path / "served", [text for text, _ in texts(20)], int8_activations=True)
+    assert "FakeQuantize" in (tmp_path / "served" / "model.xml").read_text()
+
+
+def test_by_default_weights_alone_become_int8(exported: Path) -> None:
+    graph = (exported / "model.xml").read_text()
+    assert "FakeQuantize" not in graph
+    assert graph.count('element_type="i8"') >= 8  # four matrices a layer, two layers
 
 
 def test_int8_rows_are_the_table_within_half_a_step() -> None:
