@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def evaluate_command(
         Path | None,
         typer.Option("--json", help="Where the figures go. Default: RUN/metrics.json.", show_default=False),
     ] = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", help="Model card to write the figures into.", show_default=False)
+    ] = None,
 ) -> None:
     """Measure an exported model on texts it was never trained on, beside trivial and published baselines.
 
@@ -48,6 +52,7 @@ def evaluate_command(
     known_model(model)
     needs_torch()
     from services.training.config import load_config
+    from services.training.evaluation.card import update_card
     from services.training.evaluation.evaluate import evaluate
     from services.training.evaluation.record import write_evaluation
     from services.training.evaluation.report import print_report
@@ -68,3 +73,6 @@ def evaluate_command(
     target = json_file or folder / METRICS_FILE
     write_evaluation(found, target)
     notes().print(f"figures in {target}", markup=False, soft_wrap=True)
+    if card is not None:
+        update_card(card, found.document(), json.loads((folder / "data.json").read_text(encoding="utf-8")))
+        notes().print(f"figures in {card}", markup=False, soft_wrap=True)

@@ -32,7 +32,8 @@ FIGURE = Figure(0.9, 0.85, 0.95, 40, 60)
 NOTHING = Figure(float("nan"), float("nan"), float("nan"), 0, 0)
 
 
-def _findings() -> Findings:
+def made_findings() -> Findings:
+    """One of everything."""
     items = [_item(str(i), source="own_hate.en", hate=float(i % 2)) for i in range(20)]
     items += [_item(str(i), source="set", language="zh", hate=float(i % 2)) for i in range(20)]
     items += [_item(str(i), source="own_hate.zh", language="zh", hate=1.0) for i in range(3)]
@@ -56,7 +57,8 @@ def _findings() -> Findings:
     )
 
 
-def _evaluation(findings: Findings) -> Evaluation:
+def evaluation_of(findings: Findings) -> Evaluation:
+    """These findings as an evaluation."""
     return Evaluation(
         "review", "toy", "quick", "2026-01-01T00:00:00Z", 61.5, {"model.xml": "00"},
         {"id": "default", "version": "abc", "flags": {"hate": 0.5}}, {"sha256": "00", "test": 43},
@@ -71,7 +73,7 @@ def _printed(evaluation: Evaluation, width: int = 200) -> str:
 
 
 def test_every_part_is_shown_with_its_interval_and_baselines() -> None:
-    text = _printed(_evaluation(_findings()))
+    text = _printed(evaluation_of(made_findings()))
     for expected in (
         "1  Labels", "2  Tasks", "Somebody 2020", "3  Functional", "negation", "4  Identity", "martian", "5  Evasion", "full width",
         "safe prompts", "6  Sets", "7  int8", ".70 %", "8  Deciding", ".900 (.850 to .950)", "skipped: agreement [bold]",
@@ -80,14 +82,14 @@ def test_every_part_is_shown_with_its_interval_and_baselines() -> None:
 
 
 def test_what_missed_its_target_is_listed() -> None:
-    text = _printed(_evaluation(_findings()))
+    text = _printed(evaluation_of(made_findings()))
     assert "Targets missed" in text
     assert "toy macro_f1" in text
     assert "decisions flipped by int8" in text
 
 
 def test_a_label_that_only_own_examples_cover_says_so() -> None:
-    english, chinese = _findings().labels
+    english, chinese = made_findings().labels
     assert (english.own_examples_only, chinese.own_examples_only) == (True, False)
     assert [source.source for source in chinese.sources] == ["own_hate.zh", "set"]
     assert math.isnan(chinese.sources[0].auroc)
@@ -96,16 +98,16 @@ def test_a_label_that_only_own_examples_cover_says_so() -> None:
 
 
 def test_without_findings_there_is_still_a_report() -> None:
-    assert "0 of 0 targets met" in _printed(_evaluation(Findings()))
+    assert "0 of 0 targets met" in _printed(evaluation_of(Findings()))
 
 
 def test_a_narrow_pipe_does_not_break_the_tables() -> None:
-    assert ".900 (.850 to .950)" in _printed(_evaluation(_findings()), width=80)
+    assert ".900 (.850 to .950)" in _printed(evaluation_of(made_findings()), width=80)
 
 
 def test_the_document_is_json_with_null_for_what_cannot_be_computed(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "metrics.json"
-    write_evaluation(_evaluation(_findings()), path)
+    write_evaluation(evaluation_of(made_findings()), path)
     content = json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert content["format"] == 1
     assert content["labels"][0]["auroc"]["value"] == 1.0
