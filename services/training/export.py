@@ -1,11 +1,10 @@
 """From a trained folder to the files that the serving engine loads: int8 graph, tables, tokenizer, labels.
 
-Weights become int8 with a scale per channel, and the embedding table int8 rows with one scale each; positions and the head stay
-float, and the calibration of the scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations
+Weights and the embedding table become int8 with a scale for each 32 columns; positions and the head stay float, and the
+calibration of the scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations
 stay bf16 (float32 where a CPU has no bf16) unless `int8_activations` asks for NNCF's post-training quantisation (transformer preset,
-smooth quantisation, calibrated on held-out texts). That is what a CPU with VNNI and without bf16 is fastest with, and it changes
-decisions: measured 2026-11 on the review model in training, 5.5 % of them against 0.3 % with int8 weights alone, at the same speed on
-a CPU with AMX; the activations of the feed-forward layers' second product are to blame for most of it. Promises: the target
+smooth quantisation, calibrated on held-out texts): fastest on a CPU with VNNI and without bf16, at the price of many changed decisions
+(docs/decisions/0008). Promises: the target
 folder is complete or untouched. `agreement.py` measures what the quantisation changed.
 """
 
@@ -14,8 +13,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,16 +26,30 @@ from services.training.calibration import Calibration
 from services.training.graph import ExportGraph
 from services.training.network import Classifier, load_classifier
 
-__all__ = ["export_model", "quantise_rows"]
+__all__ = ["export_model", "quantise_rows", "restore_rows"]
 
+#: Columns that share a scale in a row of the table. One scale a row changed 0.4 % of decisions by itself.
+_COLUMNS = 32
 #: Texts that calibrate activations.
 _SAMPLES = 400
 
 
-def quantise_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Rows of int8 and a scale per row, so that `rows * scales` is the table within half a step."""
-    scales = np.maximum(np.abs(table).max(axis=1), 1e-8) / 127.0
-    return np.round(table / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+def quantise_rows(table: NDArray[np.float32], columns: int = _COLUMNS) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """Rows of int8 (n, d) and scales (n, d / columns), one for so many neighbouring columns, whose product is the table.
+
+    The product is off by half a step of its group at most. `columns` must divide d.
+    """
+    groups = table.reshape(len(table), -1, columns)
+    # Rounded up to float16, so that the largest value of a group still fits.
+    scales = np.nextafter((np.maximum(np.abs(groups).max(axis=2), 1e-3) / 127.0).astype(np.float16), np.float16(np.inf))
+    rows = np.round(groups / scales[:, :, None].astype(np.float32)).astype(np.int8)
+    return rows.reshape(table.shape), scales
+
+
+def restore_rows(rows: NDArray[np.int8], scales: NDArray[np.float16]) -> NDArray[np.float32]:
+    """What `quantise_rows` was given, within its steps."""
+    grouped = rows.reshape(*scales.shape, -1).astype(np.float32) * scales[:, :, None].astype(np.float32)
+    return grouped.reshape(rows.shape)
 
 
 def export_model(
@@ -48,10 +62,8 @@ def export_model(
     """
     if int8_activations and not texts:
         raise ConfigurationError("the quantisation needs held-out texts to calibrate on, and there are none")
-    import nncf
     import openvino
 
-    nncf.set_log_level(logging.ERROR)
     model, tokenizer = load_classifier(trained)
     model.eval()
     embeddings = model.encoder.embeddings
@@ -62,17 +74,17 @@ def export_model(
 
     def inputs(text: str) -> dict[str, NDArray[np.float32]]:
         ids = tokenizer.encode(text).ids
-        values = rows[ids].astype(np.float32) * scales[ids, None] + positions[: len(ids)]
+        values = restore_rows(rows[ids], scales[ids]) + positions[: len(ids)]
         return {"embeddings": values[None].astype(np.float32), "segments": np.zeros((1, len(ids)), np.float32)}
 
     if int8_activations:
         tokenizer.no_padding()
         tokenizer.enable_truncation(width)
         chosen = list(texts)[:: max(1, len(texts) // _SAMPLES)][:_SAMPLES]
-        quantised = _quantise(converted, nncf.Dataset(chosen, inputs), len(chosen))
+        quantised = _quantise(converted, chosen, inputs)
         tokenizer.no_truncation()
     else:
-        quantised = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
+        quantised = _compress(converted)
 
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -94,22 +106,46 @@ def export_model(
     _replace(part, target)
 
 
-def _quantise(graph: object, texts: object, count: int) -> object:
+def _compress(graph: Any) -> Any:
+    """Replace the constant matrix of each product by int8 values and their scales, which a runtime multiplies when it loads them."""
+    from openvino import opset13 as ops
+
+    for product in graph.get_ordered_ops():
+        if product.get_type_name() != "MatMul":
+            continue
+        constant = product.input_value(1).get_node()
+        if constant.get_type_name() != "Constant":
+            continue  # a product of two activations
+        matrix = constant.data.astype(np.float32)
+        if not product.get_attributes()["transpose_b"]:
+            raise ConfigurationError(
+                "the graph has a product whose matrix lies the other way round: its rows would mix scales"
+            )
+        rows, scales = quantise_rows(matrix)
+        values = ops.convert(ops.constant(rows.reshape(*scales.shape, -1)), "f16")
+        scaled = ops.multiply(values, ops.constant(scales[:, :, None]))
+        restored = ops.convert(ops.reshape(scaled, np.array(matrix.shape), special_zero=False), "f32")
+        product.input(1).replace_source_output(restored.output(0))
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def _quantise(graph: Any, texts: list[str], inputs: Callable[[str], dict[str, NDArray[np.float32]]]) -> Any:
     import nncf
 
-    result: object = nncf.quantize(
+    nncf.set_log_level(logging.ERROR)
+    return nncf.quantize(
         graph,
-        texts,
+        nncf.Dataset(texts, inputs),
         model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=count,
+        subset_size=len(texts),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=0.5)
         ),
     )
-    return result
 
 
-def _convert(model: Classifier, size: int) -> object:
+def _convert(model: Classifier, size: int) -> Any:
     import openvino
 
     graph = ExportGraph(model).eval()
@@ -121,8 +157,7 @@ def _convert(model: Classifier, size: int) -> object:
     for port, name in zip(converted.inputs, ("embeddings", "segments"), strict=True):
         port.get_tensor().set_names({name})
     converted.outputs[0].get_tensor().set_names({"states"})
-    result: object = converted
-    return result
+    return converted
 
 
 def _replace(part: Path, target: Path) -> None:
