@@ -1,7 +1,8 @@
-"""What the dispatcher hands a worker: one batch as one JSON text.
+"""What the dispatcher hands a worker: one batch, as plain lists and values that orjson writes.
 
-One string, because Celery then encodes a batch once instead of walking 64 nested arguments (measured: 11-14 µs a record as
-arguments). Promises: `WorkOrder.load(order.dump())` equals `order`. The record's original bytes stay with the dispatcher.
+The broker's serializer is orjson, so a batch is encoded once and decoded once; Celery's own JSON would do both twice, with every
+character outside ASCII as six bytes. Promises: `WorkOrder.load` of what arrives when `order.dump()` is sent equals `order`. The
+record's original bytes stay with the dispatcher.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-import orjson
 
 __all__ = ["OrderedItem", "WorkOrder"]
 
@@ -38,12 +37,12 @@ class WorkOrder:
     alone: bool
     items: Sequence[OrderedItem]
 
-    def dump(self) -> str:
-        """As JSON text."""
-        return orjson.dumps([self.batch_id, self.capability, self.alone, list(map(tuple, self.items))]).decode()
+    def dump(self) -> list[Any]:
+        """As what a task's argument may be."""
+        return [self.batch_id, self.capability, self.alone, [tuple(item) for item in self.items]]
 
     @classmethod
-    def load(cls, text: str) -> WorkOrder:
-        """From `dump`'s text."""
-        batch_id, capability, alone, items = orjson.loads(text)
+    def load(cls, sent: list[Any]) -> WorkOrder:
+        """From what `dump` gave, as it arrives."""
+        batch_id, capability, alone, items = sent
         return cls(batch_id, capability, alone, [OrderedItem(*item) for item in items])

@@ -85,6 +85,7 @@ def _sender(settings: Settings, capabilities: dict[str, Capability]) -> Callable
             with app.producer_pool.acquire(block=True, timeout=2) as celery_producer:
                 signature.apply_async(
                     args=(order.dump(),),
+                    argsrepr="(a batch)",  # Celery would show the beginning of a text in the message's headers
                     queue=queue_name(capability),
                     producer=celery_producer,
                     retry=False,

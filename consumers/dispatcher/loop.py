@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kafka import KafkaConsumer, KafkaProducer
+    from prometheus_client import Histogram
 
     from services.capabilities import Capability
     from services.settings import Settings
@@ -343,10 +344,14 @@ class Dispatcher:
     def _settle(self, now: float) -> None:
         seconds_now = time.time()
         decided: dict[str, int] = {}
+        seconds: dict[str, Histogram] = {}
         for item, offset in self._sender.acknowledged(now):
             name = item.capability.name
-            decided[name] = decided.get(name, 0) + 1
-            metrics.END_TO_END_SECONDS.labels(name).observe(max(0.0, seconds_now - item.record.timestamp / 1000))
+            if name not in decided:
+                decided[name] = 0
+                seconds[name] = metrics.END_TO_END_SECONDS.labels(name)
+            decided[name] += 1
+            seconds[name].observe(max(0.0, seconds_now - item.record.timestamp / 1000))
             self._settle_item(item, offset)
         for name, count in decided.items():
             metrics.DECIDED.labels(name).inc(count)

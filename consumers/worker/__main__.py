@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from typing import Any
 
 from celery.signals import worker_ready, worker_shutdown
 
@@ -60,7 +61,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     app = make_broker(settings, capabilities)
 
     @app.task(name=RUN_BATCH)
-    def run_batch(order: str) -> None:
+    def run_batch(order: list[Any]) -> None:
         runner.run(WorkOrder.load(order))
 
     @worker_ready.connect(weak=False)

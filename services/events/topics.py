@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from services.errors import ConfigurationError
 
@@ -12,6 +13,7 @@ __all__ = ["topic_name"]
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
+@cache
 def topic_name(prefix: str, topic: str) -> str:
     """`topic` as it is called in Kafka: `topic_name("eu.", "content.submitted")` is `eu.content.submitted`.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy.embedded import Stack, StackState
 from services.capabilities import load_capabilities
 from services.serving import MODEL_FILES
+from services.training.versions import ModelFolder
 from tests.load.engine_baseline import EnginePool
 from tests.load.own_stack import settings_of
 from tests.load.plan import Plan
@@ -24,7 +25,8 @@ from tests.load.traffic import Traffic, review_records
 __all__ = ["measure_full_stack"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_MODEL = _CHECKOUT / "model_repo" / "review" / "1"
+_REVIEW = ModelFolder.of(_CHECKOUT / "model_repo", "review")
+_MODEL = _REVIEW.path / str(_REVIEW.live())
 
 _ENGINE = "throughput of the stack ÷ the same engine in process"
 _TRANSFORMERS = "throughput of the stack ÷ the transformers pipeline"

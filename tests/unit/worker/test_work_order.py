@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,4 +25,4 @@ def test_an_order_is_the_same_after_its_way(
     batch_id: str, capability: str, alone: Any, items: list[OrderedItem]
 ) -> None:
     order = WorkOrder(batch_id, capability, alone, items)
-    assert WorkOrder.load(order.dump()) == order
+    assert WorkOrder.load(orjson.loads(orjson.dumps(order.dump()))) == order
