@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from kombu.exceptions import OperationalError
 
 from consumers.broker import RUN_BATCH, make_broker, queue_name
+from consumers.collector import collect_rarely
 from consumers.dispatcher.loop import Dispatcher, Ports
 from services.capabilities import Capability, load_capabilities
 from services.errors import TidegateError, TransientError
@@ -64,6 +65,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     dispatcher = Dispatcher(settings, capabilities, ports, health)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())
+    collect_rarely()
     _log.info("dispatcher runs", group=settings.consumer_group, capabilities=sorted(capabilities))
     try:
         dispatcher.run()

@@ -57,7 +57,7 @@ _RETRY_AFTER_S = 0.5
 #: How many batches may wait at the broker: enough to keep workers busy, few enough that a flush of it loses little time.
 _MAX_OUT = 48
 #: With so many messages in flight, the workers have enough to do for a while, and what is sent now waits anyway: batches are joined,
-#: the more the more there are (up to four). Dispatcher and worker together: 184 µs a message with single ones, see docs/benchmarks.
+#: the more the more there are (up to four): docs/decisions/0009.
 _JOIN_EVERY = 512
 #: The end of the year 9999. A sender may write any timestamp into a record, and no row could hold a later one.
 _LATEST_TIME_S = 253_402_300_799.0

@@ -15,6 +15,7 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutdown
 
 from consumers.broker import RUN_BATCH, make_broker, queue_name
+from consumers.collector import collect_rarely
 from consumers.work_order import WorkOrder
 from consumers.worker.batch_run import BatchRunner, Station
 from consumers.worker.heartbeat import Heartbeat
@@ -68,6 +69,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     def started(**_: object) -> None:
         health.set_condition("broker", None)
         heartbeat.start()
+        collect_rarely()
         _log.info(
             "worker is ready", worker=worker, capabilities=sorted(capabilities), threads=settings.worker_concurrency
         )
