@@ -57,8 +57,10 @@ _RETRY_AFTER_S = 0.5
 #: How many batches may wait at the broker: enough to keep workers busy, few enough that a flush of it loses little time.
 _MAX_OUT = 48
 #: With so many messages in flight, the workers have enough to do for a while, and what is sent now waits anyway: batches are joined,
-#: the more the more there are (up to four): docs/decisions/0009.
+#: the more the more there are, as long as one task is not more than a moment's work for all workers: docs/decisions/0009.
 _JOIN_EVERY = 512
+_JOINED_WORK_S = 0.05
+_RATE_EVERY_S = 0.25
 #: The end of the year 9999. A sender may write any timestamp into a record, and no row could hold a later one.
 _LATEST_TIME_S = 253_402_300_799.0
 
@@ -97,6 +99,8 @@ class Dispatcher:
         self._messages = 0  # accepted and not settled
         self._bytes = 0
         self._paused = False
+        self._rate = 0.0  # decided messages a second, while there were any
+        self._decided = 0  # since the rate was last looked at
         self._circuits = Circuits(health)
         self._committer = Committer(ports.consumer, self._assignment, self._circuits)
         self._running: frozenset[str] = frozenset()
@@ -144,6 +148,9 @@ class Dispatcher:
         if self._due("signs", _SIGNS_EVERY_S, started):
             self._circuits.guarded("postgres", self._read_signs)
             self._find_lost(started)
+        if self._decided and self._due("rate", _RATE_EVERY_S, started):
+            self._rate += (self._decided / _RATE_EVERY_S - self._rate) / 2
+            self._decided = 0
         if self._due("commit", self._settings.commit_interval_s, started):
             self._committer.commit(started)
             report_lag(self._ports.consumer, self._assignment)
@@ -229,7 +236,7 @@ class Dispatcher:
         for closed in self._batcher.due(now, flush=idle or self._stop_by is not None):
             self._flight.add(closed)
         while self._flight.out < _MAX_OUT and self._circuits.may_try("broker", now):
-            batch = self._flight.next_to_send(now, join=self._messages // _JOIN_EVERY)
+            batch = self._flight.next_to_send(now, join=self._joinable())
             if batch is None:
                 return
             started = time.monotonic()
@@ -244,6 +251,11 @@ class Dispatcher:
             self._flight.sent(batch, self._clock.outages)
             metrics.SEND_SECONDS.observe(time.monotonic() - started)
             metrics.BATCH_SIZE.labels(batch.capability.name).observe(len(batch.items))
+
+    def _joinable(self) -> int:
+        """How many waiting batches may travel as one task."""
+        at_once = self._rate * _JOINED_WORK_S / self._settings.batch_size
+        return int(min(at_once, self._messages / _JOIN_EVERY))
 
     # --- back from the workers ---
 
@@ -355,6 +367,7 @@ class Dispatcher:
             self._settle_item(item, offset)
         for name, count in decided.items():
             metrics.DECIDED.labels(name).inc(count)
+            self._decided += count
         for refused in self._sender.refused():
             self._refuse(refuse(refused.outgoing.subject, DeadLetterReason.INTERNAL, f"the result: {refused.problem}"))
         for refusal in self._desk.acknowledged(now):
