@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kafka import KafkaConsumer, KafkaProducer
-    from prometheus_client import Histogram
 
     from services.capabilities import Capability
     from services.settings import Settings
@@ -356,14 +355,14 @@ class Dispatcher:
     def _settle(self, now: float) -> None:
         seconds_now = time.time()
         decided: dict[str, int] = {}
-        seconds: dict[str, Histogram] = {}
+        observe: dict[str, Callable[[float], None]] = {}
         for item, offset in self._sender.acknowledged(now):
             name = item.capability.name
             if name not in decided:
                 decided[name] = 0
-                seconds[name] = metrics.END_TO_END_SECONDS.labels(name)
+                observe[name] = metrics.END_TO_END_SECONDS.labels(name).observe
             decided[name] += 1
-            seconds[name].observe(max(0.0, seconds_now - item.record.timestamp / 1000))
+            observe[name](max(0.0, seconds_now - item.record.timestamp / 1000))
             self._settle_item(item, offset)
         for name, count in decided.items():
             metrics.DECIDED.labels(name).inc(count)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 from kafka.structs import TopicPartition
 
 from services.messaging import admin_client, close_producer, partition_reader, producer
@@ -128,7 +128,10 @@ class Topics:
         admin = admin_client(self._settings, "test")
         try:
             offsets = admin.list_group_offsets({self._settings.consumer_group: None})[self._settings.consumer_group]
-        except CoordinatorNotAvailableError:  # no group was ever here
+        except (
+            CoordinatorNotAvailableError,
+            NotCoordinatorError,
+        ):  # no group was ever here, or the broker has just started
             return {}
         finally:
             admin.close()
