@@ -25,7 +25,8 @@ __all__ = ["MAX_STRIKES", "MAX_STRIKES_ALONE", "Flight"]
 MAX_STRIKES = 2
 #: Proofs against a single item. Random kills every few seconds hit the same 50 ms run three times in a row never.
 MAX_STRIKES_ALONE = 3
-#: What a joined batch holds at most: the review model takes no more texts in one request. Its model time is four times a single one's, and its transport costs as much as one's.
+#: What a joined batch holds at most: the review model takes no more texts in one request. Its model time is four times a single
+#: one's, and its transport costs as much as one's.
 _JOINED_ITEMS = 256
 _JOINED_BYTES = 131_072
 #: Parts that a suspected batch is cut into: 64 → 8 → 1 takes two rounds, where halving takes six (24 s, measured 2026-11).
