@@ -48,7 +48,13 @@ def train(
         Path | None, typer.Option(help="YAML file. Default: the shipped model's.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; a run that was cut off continues from it.")] = None,
-    base: Annotated[str | None, typer.Option(help="Base model: a folder or a hub name.", show_default=False)] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Base model: a folder, a hub name, or a served version to train on (model_repo/review/2).",
+            show_default=False,
+        ),
+    ] = None,
     public: PublicOption = None,
     steps: Annotated[int | None, typer.Option(help="End after this many steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="End after this much training time.")] = None,
@@ -79,7 +85,8 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     from services.training.data.labels import LABELS
     from services.training.data.load import load_config_data
     from services.training.fit import FitSettings, fit
-    from services.training.network import load_classifier, prepare_base, save_classifier
+    from services.training.network import load_classifier, save_classifier
+    from services.training.start import name_of, prepare_start
 
     typer.echo("reading and cleaning the data ...")
     dataset = load_config_data(config)
@@ -87,8 +94,8 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     _warn_of_empty_classes(dataset)
     run.mkdir(parents=True, exist_ok=True)
     (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
-    typer.echo("preparing the base model (pruning its vocabulary) ...")
-    folder = prepare_base(config.base, run / "base", [item.text for item in dataset.train])
+    typer.echo("preparing the model to start from ...")
+    folder = prepare_start(config.base, run / "base", [item.text for item in dataset.train])
     steps = config.steps
     if steps is None and config.minutes is None:
         steps = max(1, round(len(dataset.train) / config.batch * config.epochs))
@@ -114,7 +121,7 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     save_classifier(classifier, tokenizer, run / "model")
     record = {
         "model": model,
-        "base": config.base if "/" in config.base and not Path(config.base).is_dir() else Path(config.base).name,
+        "base": name_of(config.base),
         "pieces": tokenizer.get_vocab_size(),
         "config": config.model_dump(mode="json"),
         "settings": asdict(settings),

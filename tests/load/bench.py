@@ -39,9 +39,6 @@ def command(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Of each measurement; medians are shown. Default: 3.", show_default=False)
     ] = None,
-    weights: Annotated[
-        Path, typer.Option(help="Folder of the trained fp32 weights, for the comparison with transformers.")
-    ] = Path("runs/review/model"),
     transformers_python: Annotated[
         Path, typer.Option(help="Python of the training environment, which has torch and transformers.")
     ] = Path(".venv-train/bin/python"),
@@ -64,7 +61,7 @@ def command(
     with scratch_folder("bench") as folder, environment_of({}):
         say = _teller(console)
         rows = measure_overhead(folder, plan, say)
-        rows += measure_full_stack(folder, plan, say, weights=weights, transformers_python=transformers_python)
+        rows += measure_full_stack(folder, plan, say, transformers_python=transformers_python)
     rows.sort(key=lambda row: row.target is None)
     console.print(table_of(rows, "Tidegate's benchmark" + (" (quick: means little)" if quick else "")))
     if json_file is not None:

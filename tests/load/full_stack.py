@@ -54,15 +54,13 @@ class _Samples:
     transformers_report: dict[str, object] = field(default_factory=dict)
 
 
-def measure_full_stack(
-    folder: Path, plan: Plan, say: Callable[[str], None], *, weights: Path, transformers_python: Path
-) -> list[Row]:
+def measure_full_stack(folder: Path, plan: Plan, say: Callable[[str], None], *, transformers_python: Path) -> list[Row]:
     """Rows about the shipped model. The folder must have been started in before: its starts count as second ones."""
     absent = [name for name in MODEL_FILES if not (_MODEL / name).is_file()]
     if absent:
         why = f"{_MODEL.relative_to(_CHECKOUT)} lacks {', '.join(absent)}"
         return [missing(_ENGINE, "x", why, target=_ENGINE_TARGET, better="higher")]
-    no_transformers = _why_no_transformers(weights, transformers_python)
+    no_transformers = _why_no_transformers(transformers_python)
     samples = _Samples()
     for repeat in range(1, plan.repeats + 1):
         texts = sample_texts(plan.texts, seed=100 + repeat)
@@ -70,7 +68,7 @@ def measure_full_stack(
         _measure_engine(texts, samples)
         if not no_transformers:
             say(f"transformers alone, repeat {repeat} of {plan.repeats}")
-            _measure_transformers(texts, plan, samples, weights, transformers_python)
+            _measure_transformers(texts, plan, samples, transformers_python)
         say(f"the whole stack, repeat {repeat} of {plan.repeats}")
         _measure_stack(folder, texts, plan, samples)
     return _rows(plan, samples, no_transformers)
@@ -84,16 +82,14 @@ def _measure_engine(texts: list[str], samples: _Samples) -> None:
         samples.engine.append(len(texts) / engines.run(texts, samples.batch_size))
 
 
-def _measure_transformers(
-    texts: Sequence[str], plan: Plan, samples: _Samples, weights: Path, transformers_python: Path
-) -> None:
+def _measure_transformers(texts: Sequence[str], plan: Plan, samples: _Samples, transformers_python: Path) -> None:
     known = samples.transformers_report.get("batch_size")
     request = {
         "texts": texts[: plan.transformers_texts],
         "batch_sizes": [known] if known else plan.transformers_batch_sizes,
     }
     finished = subprocess.run(
-        [str(transformers_python), str(Path(__file__).with_name("transformers_baseline.py")), str(weights)],
+        [str(transformers_python), str(Path(__file__).with_name("transformers_baseline.py")), str(_MODEL)],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -140,11 +136,9 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-def _why_no_transformers(weights: Path, python: Path) -> str:
+def _why_no_transformers(python: Path) -> str:
     if not python.is_file():
         return f"there is no {python}; make it with `make train-env`"
-    if not (weights / "head.safetensors").is_file():
-        return f"there are no trained weights in {weights}; make them with `tidegate train review`"
     return ""
 
 

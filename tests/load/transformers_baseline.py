@@ -1,15 +1,17 @@
 """The `transformers` pipeline with the same weights: what a person would write in ten lines. Runs in the training environment.
 
-    python tests/load/transformers_baseline.py WEIGHTS < texts.json
+    python tests/load/transformers_baseline.py MODEL_REPO/MODEL/VERSION < texts.json
 
-Standard input is {"texts": [...], "batch_sizes": [...]}; standard output is one line of JSON. The best batch size is found on the
-first texts, unless only one is given. Texts are not sorted by length, because the pipeline does not do that.
+The weights are those that the version serves, restored to float32. Standard input is {"texts": [...], "batch_sizes": [...]};
+standard output is one line of JSON. The best batch size is found on the first texts, unless only one is given. Texts are not
+sorted by length, because the pipeline does not do that.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast, l
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from services.training.network import load_classifier
+from services.training.start import restore_served
 
 _PROBES = 192
 _LONGEST = 512
@@ -45,7 +48,14 @@ def main() -> None:
     logging.set_verbosity_error()  # the pipeline wonders aloud about a class that it does not know
     request = json.load(sys.stdin)
     texts: list[str] = request["texts"]
-    folder = Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "weights"
+        restore_served(Path(sys.argv[1]), folder)
+        result = _measure(folder, texts, request["batch_sizes"])
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _measure(folder: Path, texts: list[str], batch_sizes: list[int]) -> dict[str, Any]:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"),
         pad_token="<pad>",
@@ -66,16 +76,15 @@ def main() -> None:
         return len(some) / (time.perf_counter() - started)
 
     per_second(texts[:32], 8)
-    probed = {size: per_second(texts[:_PROBES], size) for size in request["batch_sizes"]}
+    probed = {size: per_second(texts[:_PROBES], size) for size in batch_sizes}
     best = max(probed, key=lambda size: probed[size])
-    result = {
+    return {
         "texts_per_s": per_second(texts, best),
         "batch_size": best,
         "probed": probed,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ _LEET = {"a": "@4", "e": "3", "i": "1!", "o": "0", "s": "$5", "t": "7", "l": "1"
 _CONFUSABLE = dict(zip("aeopcyxiksjbhmt", "аеорсухіkѕјЬһмт", strict=True))
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 _MARKS = " .-_*·'`~/"
+#: Characters of a text that is repeated.
+_FLOOD = 450
 _EMOJI = "😂😡🔥👍💀🙏😭✨❤👊🤡💩🐷🍵"
 #: Split characters (拆字): what a reader puts together again.
 _SPLIT = {
@@ -76,6 +78,10 @@ def _leet(text: str, randomness: random.Random) -> str:
     return _some_words(text, randomness, change)
 
 
+def _leet_everywhere(text: str, randomness: random.Random) -> str:
+    return "".join(randomness.choice(_LEET[c.lower()]) if c.lower() in _LEET else c for c in text)
+
+
 def _confusable(text: str, randomness: random.Random) -> str:
     return _some_words(
         text, randomness, lambda w: "".join(_CONFUSABLE.get(c, c) if randomness.random() < 0.7 else c for c in w)
@@ -100,6 +106,19 @@ def _repeat(text: str, randomness: random.Random) -> str:
 def _spaced(text: str, randomness: random.Random) -> str:
     mark = randomness.choice(_MARKS)
     return _some_words(text, randomness, mark.join, 0.25)
+
+
+def _spaced_everywhere(text: str, randomness: random.Random) -> str:
+    """A mark between all letters and something wider between words: y o u  a r e."""
+    mark = randomness.choice(" .-_*")
+    return ("  " if mark == " " else " ").join(mark.join(word) for word in text.split(" "))
+
+
+def _again(text: str, randomness: random.Random) -> str:
+    """The whole text many times over, as people flood a chat; at most `_FLOOD` characters, for that is where training cuts."""
+    mark = randomness.choice(("", " ", "，", "\n", "!") if not text.isascii() else (" ", "  ", "\n", "! ", ", "))
+    most = _FLOOD // (len(text) + len(mark)) if text.isascii() else _FLOOD // 3 // (len(text) + len(mark))
+    return mark.join([text] * randomness.randint(2, most)) if most >= 2 else text
 
 
 def _spaced_han(text: str, randomness: random.Random) -> str:
@@ -190,6 +209,11 @@ def _pinyin(text: str, randomness: random.Random) -> str:
     )
 
 
+def _pinyin_everywhere(text: str, randomness: random.Random) -> str:
+    mark = randomness.choice(("", " "))
+    return "".join(f"{mark}{_sound(c)}" if _is_han(c) and _sound(c) else c for c in text).strip() or text
+
+
 def _traditional(text: str, _randomness: random.Random) -> str:
     result: str = _opencc().convert(text)
     return result
@@ -239,10 +263,12 @@ def _homophones() -> dict[str, str]:
 
 EVASIONS: tuple[Evasion, ...] = (
     Evasion("leetspeak", ("en",), _leet),
+    Evasion("leetspeak_everywhere", ("en",), _leet_everywhere),
     Evasion("confusables", ("en",), _confusable),
     Evasion("full_width", ("en",), _wide),
     Evasion("repeats", ("en",), _repeat),
     Evasion("spacing", ("en",), _spaced),
+    Evasion("spacing_everywhere", ("en",), _spaced_everywhere),
     Evasion("mixed_case", ("en",), _case),
     Evasion("masked", ("en",), _masked),
     Evasion("typing_errors", ("en",), _mistyped),
@@ -252,8 +278,10 @@ EVASIONS: tuple[Evasion, ...] = (
     Evasion("spacing_zh", ("zh",), _spaced_han),
     Evasion("homophones", ("zh",), _homophone),
     Evasion("pinyin", ("zh",), _pinyin),
+    Evasion("pinyin_everywhere", ("zh",), _pinyin_everywhere),
     Evasion("split_characters", ("zh",), _split_han),
     Evasion("traditional", ("zh",), _traditional),
+    Evasion("repetition", ("en", "zh"), _again),
     Evasion("invisible", ("en", "zh"), _invisible),
     Evasion("emoji", ("en", "zh"), _emoji),
 )
