@@ -22,11 +22,11 @@ from deploy.embedded.preflight import debian_package
 from deploy.embedded.probes import http_ok, port_open
 from deploy.embedded.processes import run_tool
 from deploy.embedded.shared_memory import remove_stale_regions
+from deploy.embedded.stubs import STUB_BINARY, end_orphans
 from services.errors import ConfigurationError
 
 __all__ = ["Triton"]
 
-_STUB = "triton_python_backend_stub"
 _LOADER_TIMEOUT_S = 60
 #: It keeps nothing and is stopped last, when nobody asks it any more: waiting for models to unload helps nobody.
 _EXIT_TIMEOUT_S = 3
@@ -49,18 +49,18 @@ class Triton:
             if not repository.is_dir():
                 raise ConfigurationError(f"the model repository {repository} does not exist: check --model-repository")
         package = _package()
-        stub = package / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / _STUB
+        stub = package / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / STUB_BINARY
         if not stub.is_file():
             raise ConfigurationError(
                 f"nvidia-pytriton has no stub for this Python {sys.version.split()[0]}: use Python 3.11"
             )
         say("placing the Python backend")
-        target = self.folder.triton / "backends" / "python"
+        target = self._backend
         target.mkdir(parents=True, exist_ok=True)
         for source in (*sorted((package / "backends" / "python").iterdir()), stub):
             if source.is_file():
                 _copy_if_changed(source, target / source.name)
-        self._check_shared_libraries(target / _STUB)
+        self._check_shared_libraries(target / STUB_BINARY)
 
     def spec(self) -> ProcessSpec:
         package = _package()
@@ -82,10 +82,19 @@ class Triton:
             command=command,
             environment=_environment(),
             probe=self._answers,
-            tidy=remove_stale_regions,
+            tidy=self._tidy,
             metrics=f"http://{HOST}:{self.metrics_port}/metrics",
             stop_patience_s=_EXIT_TIMEOUT_S + 2.0,
         )
+
+    @property
+    def _backend(self) -> Path:
+        return self.folder.triton / "backends" / "python"
+
+    def _tidy(self) -> None:
+        """After what a killed server left behind: stubs that hang, then the memory that they shared with it."""
+        end_orphans(self._backend / STUB_BINARY)
+        remove_stale_regions()
 
     def _answers(self) -> None:
         http_ok(f"http://{HOST}:{self.http_port}/v2/health/live")  # "ready" is 400 while any model loads

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-__all__ = ["add_broken", "add_echo"]
+__all__ = ["add_broken", "add_echo", "add_slow"]
 
 _ECHO = Path(__file__).parent / "model_repo" / "echo"
 _BROKEN = "raise RuntimeError('the weights are damaged')\n"
@@ -18,16 +18,20 @@ def add_echo(repository: Path, name: str, *, instances: int = 1) -> Path:
 
 def add_broken(repository: Path, name: str) -> Path:
     """Add a model whose code fails when it is loaded."""
-    return _add(repository, name, broken=True)
+    return _add(repository, name, first=_BROKEN)
 
 
-def _add(repository: Path, name: str, *, instances: int = 1, broken: bool = False) -> Path:
+def add_slow(repository: Path, name: str, *, seconds: int) -> Path:
+    """Add a model that takes so long to load."""
+    return _add(repository, name, first=f"import time\ntime.sleep({seconds})\n")
+
+
+def _add(repository: Path, name: str, *, instances: int = 1, first: str = "") -> Path:
     fresh = repository.parent / f"{name}.new"
     shutil.copytree(_ECHO, fresh, ignore=shutil.ignore_patterns("__pycache__"))
     config = (fresh / "config.pbtxt").read_text()
     config = config.replace('name: "echo"', f'name: "{name}"').replace("count: 1", f"count: {instances}")
     (fresh / "config.pbtxt").write_text(config)
-    if broken:
-        code = fresh / "1" / "model.py"
-        code.write_text(_BROKEN + code.read_text())
+    code = fresh / "1" / "model.py"
+    code.write_text(first + code.read_text())
     return fresh.rename(repository / name)

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from deploy.embedded import Stack
-from tests.integration.embedded.models import add_broken, add_echo
+from deploy.embedded.stubs import stubs_of
+from tests.integration.embedded.models import add_broken, add_echo, add_slow
 from tests.integration.embedded.watching import model, named, pids, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -27,6 +28,24 @@ def test_a_killed_process_comes_back(whole: Stack, name: str) -> None:
     after = until(whole, lambda state: state.healthy and victim not in pids(state, name))
     assert len(pids(after, name)) == len(pids(before, name))
     assert sum(one.restarts for one in after.processes if one.name == name) > restarts
+
+
+def test_a_server_that_is_killed_while_it_loads_leaves_no_stub_behind_and_is_not_waited_for(
+    whole: Stack, models: Path
+) -> None:
+    until(whole, lambda state: state.healthy)
+    folder = add_slow(models, "slow", seconds=10)
+    try:
+        # The stub that loads is not among those that the state lists.
+        before = until(whole, lambda state: "slow" in {stub.model for stub in stubs_of(min(pids(state, "triton")))})
+        server = min(pids(before, "triton"))
+        left = [stub.process for stub in stubs_of(server)]
+        os.kill(server, signal.SIGKILL)
+        until(whole, lambda state: bool((one := model(state, "slow")) and one.healthy) and state.healthy)
+        assert not any(process.live() for process in left)
+    finally:
+        folder.rename(models.parent / "was-slow")
+    until(whole, lambda state: model(state, "slow") is None and state.healthy)
 
 
 def test_frozen_servers_and_processes_are_noticed_and_started_again(whole: Stack) -> None:

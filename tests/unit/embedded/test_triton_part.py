@@ -9,7 +9,7 @@ import pytest
 
 from deploy.embedded.layout import DataFolder
 from deploy.embedded.parts import Triton
-from deploy.embedded.parts import triton as module
+from deploy.embedded.stubs import STUB_BINARY
 from services.errors import ConfigurationError
 
 
@@ -53,7 +53,7 @@ def test_a_model_repository_that_is_not_there_is_refused(triton: Triton, tmp_pat
 
 def test_the_backend_is_placed_once_and_again_only_when_it_changes(triton: Triton) -> None:
     triton.prepare(_silent)
-    stub = triton.folder.triton / "backends" / "python" / module._STUB
+    stub = triton.folder.triton / "backends" / "python" / STUB_BINARY
     before = stub.stat()
     triton.prepare(_silent)
     assert stub.stat().st_ino == before.st_ino
