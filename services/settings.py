@@ -66,7 +66,8 @@ class Settings(BaseSettings):
     shutdown_grace_s: float = Field(25.0, gt=0)
 
     # --- worker --------------------------------------------------------------------------------------------------
-    worker_concurrency: int = Field(4, ge=1)
+    #: Threads, which wait for Triton most of the time: with eight, it finds enough to merge while it computes.
+    worker_concurrency: int = Field(8, ge=1)
     #: How long a worker waits for a dependency that is away before it hands the batch back.
     worker_patience_s: float = Field(8.0, gt=0)
     inference_timeout_s: float = Field(120.0, gt=0)

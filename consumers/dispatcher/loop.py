@@ -58,6 +58,8 @@ _MAX_OUT = 48
 #: With so many messages in flight, the workers have enough to do for a while, and what is sent now waits anyway: batches are joined,
 #: the more the more there are, as long as one task is not more than a moment's work for all workers: docs/decisions/0009.
 _JOIN_EVERY = 512
+#: So many messages in flight are a queue.
+_MANY = 1024
 _JOINED_WORK_S = 0.05
 _RATE_EVERY_S = 0.25
 #: The end of the year 9999. A sender may write any timestamp into a record, and no row could hold a later one.
@@ -440,8 +442,9 @@ class Dispatcher:
         return True
 
     def _look_soon(self) -> None:
-        self._look_every_s = _FIRST_LOOK_S
-        self._next["look"] = min(self._next.get("look", 0.0), time.monotonic() + _FIRST_LOOK_S)
+        # A message behind many others waits for them and not for a look; looking rarely leaves the cores to the model.
+        self._look_every_s = _FIRST_LOOK_S if self._messages < _MANY else _LAST_LOOK_S
+        self._next["look"] = min(self._next.get("look", 0.0), time.monotonic() + self._look_every_s)
 
 
 def _is_gone(item: Item | Refusal) -> bool:

