@@ -2,11 +2,12 @@
 
 Promises: naming the sub-commands imports none of them, so `tidegate --help` is quick and works where an optional part is not
 installed. An error that a person can mend is one red sentence on standard error and exit code 1; a wrong command line is exit
-code 2; Ctrl-C is 130. A traceback is a bug of ours.
+code 2; Ctrl-C and SIGTERM are 130, after what the command started is stopped. A traceback is a bug of ours.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -200,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the exit code that the module's docstring promises.
     """
+    # A `kill` must leave no stack of ours running, nor half a file: it unwinds as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         typer.main.get_command(_app).main(
             args=None if arguments is None else list(arguments), prog_name="tidegate", windows_expand_args=False

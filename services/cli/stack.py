@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 import threading
 import time
@@ -58,7 +57,6 @@ def up(
         patience_s=wait,
     )
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _start(stack, console)
         if detach or stack.was_running:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -106,6 +109,26 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     command_that(monkeypatch, fail)
     with pytest.raises(ZeroDivisionError):
         main(["status"])
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    unwound: list[bool] = []
+
+    def killed() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+            raise AssertionError("the signal was not heard")
+        finally:
+            unwound.append(True)
+
+    command_that(monkeypatch, killed)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run("status") == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert unwound == [True]
 
 
 def test_ctrl_c_is_130_and_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
