@@ -21,6 +21,7 @@ __all__ = [
     "PermanentError",
     "TidegateError",
     "TransientError",
+    "first_line",
 ]
 
 
@@ -68,3 +69,8 @@ class PermanentError(TidegateError):
 
 class ConfigurationError(TidegateError):
     """The deployment is wrong (a missing model, topic or table). Stop, alert, and say what to do."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its class where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

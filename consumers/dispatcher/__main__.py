@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from kombu.exceptions import OperationalError
 
 from consumers.broker import RUN_BATCH, make_broker, queue_name
+from consumers.broker_mark import BrokerMark
 from consumers.collector import collect_rarely
 from consumers.dispatcher.loop import Dispatcher, Ports
 from services.capabilities import Capability, load_capabilities
@@ -61,6 +62,7 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
         dead_letters=DeadLetterStore(database),
         results={name: ResultStore(database, c.table) for name, c in capabilities.items()},
         send=_sender(settings, capabilities),
+        broker_lost=BrokerMark(settings, answer_within_s=_BROKER_ANSWERS_WITHIN_S).lost,
     )
     dispatcher = Dispatcher(settings, capabilities, ports, health)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -67,13 +67,17 @@ class Circuits:
         problem = self._open.get(dependency)
         return problem is None or now_s >= problem[1]
 
-    def guarded(self, dependency: str, step: Callable[[], None]) -> None:
-        """Run a step; while its dependency is away, open its circuit and go on with the rest."""
+    def guarded(self, dependency: str, step: Callable[[], bool]) -> None:
+        """Run a step; while its dependency is away, open its circuit and go on with the rest.
+
+        The step says whether it asked its dependency for anything: one that had nothing to ask proves nothing.
+        """
         if not self.may_try(dependency, time.monotonic()):
             return
         try:
-            step()
+            asked = step()
         except (TransientError, ConfigurationError) as error:
             self.open(dependency, str(error))
         else:
-            self.close(dependency)
+            if asked:
+                self.close(dependency)

@@ -56,23 +56,26 @@ class DeadLetterDesk:
                 _log.critical("consumption stopped by the dead-letter limit", problem=self.halted)
         self._new.append(refusal)
 
-    def flush(self, now_s: float) -> None:
-        """Store what is new, and send the records of what is stored.
+    def flush(self, now_s: float) -> bool:
+        """Store what is new, and send the records of what is stored. Returns whether Postgres was asked for anything.
 
         Raises:
             TransientError: Postgres is away; everything is kept for the next call.
         """
+        asked = False
         if self.halted is None:
             while self._new:
                 chunk = self._new[:_CHUNK]
                 letters = [self._letter(r) for r in chunk]
                 self._store.add(letters)
+                asked = True
                 del self._new[: len(chunk)]
                 for refusal, letter in zip(chunk, letters, strict=True):
                     self._sender.put(self._outgoing(refusal, letter))
         for refused in self._sender.refused():
             self._sender.put(_smaller(refused.outgoing))
         self._sender.send(now_s)
+        return asked
 
     def discard(self, gone: Callable[[Refusal], bool]) -> list[Refusal]:
         """Forget letters that were not sent and for which `gone` holds: another dispatcher refuses them now."""

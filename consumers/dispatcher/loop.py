@@ -8,6 +8,7 @@ tries again. It promises nothing about how long that takes.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,6 +59,8 @@ _MAX_OUT = 48
 #: With so many messages in flight, the workers have enough to do for a while, and what is sent now waits anyway: batches are joined,
 #: the more the more there are, as long as one task is not more than a moment's work for all workers: docs/decisions/0009.
 _JOIN_EVERY = 512
+#: No count of outages, so that it differs from every one.
+_DURING_OUTAGE = -1
 #: So many messages in flight are a queue.
 _MANY = 1024
 _JOINED_WORK_S = 0.05
@@ -77,6 +80,8 @@ class Ports:
     results: dict[str, ResultStore]  # by capability
     #: Hands one work order to the capability's queue; raises TransientError while the broker is away.
     send: Callable[[str, WorkOrder], None]
+    #: Whether the broker lost what it held since this was last asked; raises TransientError while it is away.
+    broker_lost: Callable[[], bool] = lambda: False
 
 
 class Dispatcher:
@@ -148,6 +153,7 @@ class Dispatcher:
         self._settle(started)
         if self._due("signs", _SIGNS_EVERY_S, started):
             self._circuits.guarded("postgres", self._read_signs)
+            self._circuits.guarded("broker", self._look_at_broker)
             self._find_lost(started)
         if self._decided and self._due("rate", _RATE_EVERY_S, started):
             self._rate += (self._decided / _RATE_EVERY_S - self._rate) / 2
@@ -156,10 +162,14 @@ class Dispatcher:
             self._committer.commit(started)
             report_lag(self._ports.consumer, self._assignment)
         if self._due("sweep", _SWEEP_EVERY_S, started):
-            self._circuits.guarded("postgres", self._ports.board.sweep)
+            self._circuits.guarded("postgres", self._sweep)
         self._regulate(started)
         self._health.beat()
         metrics.LOOP_SECONDS.observe(time.monotonic() - started)
+
+    def _sweep(self) -> bool:
+        self._ports.board.sweep()
+        return True
 
     # --- in ---
 
@@ -167,7 +177,8 @@ class Dispatcher:
         busy = self._messages > 0 or len(self._batcher) > 0
         try:
             polled = self._ports.consumer.poll(timeout_ms=int(self._look_every_s * 1000) if busy else _IDLE_POLL_MS)
-            self._circuits.close("kafka")
+            if not self._assignment.fresh:  # a poll answers nothing while recovery cannot read
+                self._circuits.close("kafka")
         except KafkaError as error:
             self._circuits.open("kafka", f"Kafka: {type(error).__name__}: {error}")
             time.sleep(0.1)
@@ -197,7 +208,7 @@ class Dispatcher:
                 else:
                     self._refuse(read)
 
-    def _recover(self) -> None:
+    def _recover(self) -> bool:
         fresh = self._assignment.fresh
         outputs = {}
         for partition in fresh:
@@ -211,6 +222,7 @@ class Dispatcher:
             self._published_before[partition] = found.published
             if self._paused:
                 self._ports.consumer.pause(partition)
+        return True
 
     def _count_output_partitions(self, capability: Capability) -> int:
         topic = topic_name(self._settings.topic_prefix, capability.output.topic)
@@ -249,7 +261,8 @@ class Dispatcher:
                 return
             self._circuits.close("broker")
             self._look_soon()
-            self._flight.sent(batch, self._clock.outages)
+            # What is sent while a part is away may be lost with it: the outage that explains this has been counted before.
+            self._flight.sent(batch, _DURING_OUTAGE if self._circuits.outage else self._clock.outages)
             metrics.SEND_SECONDS.observe(time.monotonic() - started)
             metrics.BATCH_SIZE.labels(batch.capability.name).observe(len(batch.items))
 
@@ -260,10 +273,10 @@ class Dispatcher:
 
     # --- back from the workers ---
 
-    def _collect(self, now: float) -> None:
+    def _collect(self, now: float) -> bool:
         ids = self._flight.sent_ids()
         if not ids:
-            return
+            return False
         for finished in self._ports.board.finished(ids):
             self._look_soon()
             if finished.outcome == "done":
@@ -281,6 +294,7 @@ class Dispatcher:
             else:
                 self._circuits.open("inference", finished.detail)
                 self._flight.again(batch, now + _RETRY_AFTER_S)
+        return True
 
     def _collect_done(self, finished: FinishedBatch) -> None:
         batch = self._flight.peek(finished.batch_id)
@@ -300,6 +314,17 @@ class Dispatcher:
                 self._settle_item(item)
             else:
                 self._sender.put(render(item, row, prefix=self._settings.topic_prefix, partitions=count))
+        if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):  # a line a message would cost more than the message
+            for item, _ in result.to_publish:
+                _log.debug(
+                    "decided",
+                    event_id=item.event_id,
+                    decision_id=item.decision_id,
+                    batch_id=batch.id,
+                    topic=item.record.topic,
+                    partition=item.record.partition,
+                    offset=item.record.offset,
+                )
         for item in result.duplicates:
             metrics.DUPLICATES.labels(batch.capability.name).inc()
             self._settle_item(item)
@@ -310,7 +335,7 @@ class Dispatcher:
             self._flight.add(Batch(batch.capability, result.missing, strikes=batch.strikes))
         self._limit.success(len(result.to_publish) + len(result.duplicates))
 
-    def _read_signs(self) -> None:
+    def _read_signs(self) -> bool:
         signs = self._ports.board.signs()
         self._running = frozenset().union(*(s.running for s in signs)) if signs else frozenset()
         waiting = next((s.problem for s in signs if s.problem), None)
@@ -322,6 +347,14 @@ class Dispatcher:
             self._circuits.open("inference", f"a worker waits for {waiting}")
         elif "inference" in self._circuits and not self._running:
             self._circuits.close("inference")
+        return True
+
+    def _look_at_broker(self) -> bool:
+        """A broker that was away between two sends took the batches with it, and no circuit opened."""
+        if self._ports.broker_lost():
+            _log.warning("the broker lost what waited there", batches=self._flight.out)
+            self._clock.outages += 1
+        return True
 
     def _find_lost(self, now: float) -> None:
         self._clock.tick(now, healthy=not self._circuits, outage=self._circuits.outage)

@@ -15,6 +15,7 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutdown
 
 from consumers.broker import RUN_BATCH, make_broker, queue_name
+from consumers.broker_mark import BrokerMark
 from consumers.collector import collect_rarely
 from consumers.work_order import WorkOrder
 from consumers.worker.batch_run import BatchRunner, Station
@@ -57,7 +58,8 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     serve_health(health, settings.metrics_host, settings.metrics_port)
     models = sorted({m for c in capabilities.values() for m in c.models})
     stuck_after_s = settings.inference_timeout_s + settings.worker_patience_s + _STUCK_MARGIN_S
-    heartbeat = Heartbeat(board, runner, worker, health, lambda: inference.ready(models), stuck_after_s)
+    mark = BrokerMark(settings, answer_within_s=1.0)
+    heartbeat = Heartbeat(board, runner, worker, health, lambda: inference.ready(models), mark.lost, stuck_after_s)
 
     app = make_broker(settings, capabilities)
 

@@ -225,7 +225,9 @@ class BatchRunner:
             # Neither the message nor the values of the traceback are logged: either may quote the text.
             place = traceback.extract_tb(error.__traceback__)[-1]
             name = type(error).__name__
-            _log.error("pipeline failed", items=len(items), error_class=name, file=place.filename, line=place.lineno)
+            _log.error(
+                "pipeline failed", event_ids=_few(items), error_class=name, file=place.filename, line=place.lineno
+            )
             raise PermanentError(DeadLetterReason.INTERNAL, f"the pipeline raised {name}") from error
         if len(outcomes) != len(items):
             raise ConfigurationError(
@@ -234,6 +236,11 @@ class BatchRunner:
         if not all(isinstance(outcome, Result | Rejection) for outcome in outcomes):
             raise ConfigurationError(f"pipeline {station.capability.name} gave something that is no outcome")
         return outcomes
+
+
+def _few(items: Sequence[WorkItem]) -> list[str]:
+    """Event ids, enough to find the others by their batch."""
+    return [item.event_id for item in items[:8]]
 
 
 #: A row as JSON, by the place of its item in the batch.

@@ -36,6 +36,7 @@ class Heartbeat:
         worker: str,
         health: Health,
         models_ready: Callable[[], str | None],
+        broker_answers: Callable[[], object],
         longest_run_s: float,
     ) -> None:
         self._board = board
@@ -43,6 +44,7 @@ class Heartbeat:
         self._worker = worker
         self._health = health
         self._models_ready = models_ready
+        self._broker_answers = broker_answers
         self._longest_run_s = longest_run_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -69,6 +71,7 @@ class Heartbeat:
             if beats % _READY_EVERY == 0:
                 not_ready = self._models_ready()
                 self._health.set_condition("models", not_ready)
+                self._look_at_broker()
             beats += 1
             running = self._runner.running()
             problem = next((p for p in running.values() if p), None)
@@ -83,3 +86,12 @@ class Heartbeat:
                 metrics.HEARTBEATS.labels("ok").inc()
                 self._health.set_condition("postgres", None)
             self._stop.wait(_PERIOD_S)
+
+    def _look_at_broker(self) -> None:
+        """Celery connects again by itself, and says nothing while it cannot."""
+        try:
+            self._broker_answers()
+        except TidegateError as error:
+            self._health.set_condition("valkey", str(error))
+        else:
+            self._health.set_condition("valkey", None)

@@ -32,6 +32,8 @@ def canary_request(config: dict[str, Any]) -> dict[str, Any] | None:
         values = json.loads(wish) if wish else {}
     except ValueError:
         values = {}
+    if not isinstance(values, dict):
+        values = {}
     batched = int(config.get("max_batch_size", 0)) > 0
     inputs = []
     for declared in config.get("input", []):

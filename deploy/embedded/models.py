@@ -28,8 +28,9 @@ __all__ = ["ModelCare", "Models"]
 _ROUND_S = 0.5
 _CANARY_EVERY_S = 2.0
 _CANARY_TIMEOUT_S = 5.0
-#: Without any answer for so long, a model is frozen and not busy.
-_FROZEN_AFTER_S = 30.0
+#: Without any answer for so long, a model is frozen and not busy: the longest text that is accepted takes 17 s of a quiet core, and
+#: one worker lets no more than that into the server at once (`services.inference.load`).
+_FROZEN_AFTER_S = 90.0
 #: A stub that somebody stopped (SIGSTOP) for so long. With two instances the other one answers the canary, so only this shows it.
 _STOPPED_TOO_LONG_S = 20.0
 _LOAD_TIMEOUT_S = 300.0

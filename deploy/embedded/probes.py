@@ -79,9 +79,17 @@ def http_ok(url: str) -> None:
         with _DIRECT.open(url, timeout=_TIMEOUT_S) as response:
             response.read()
     except urllib.error.HTTPError as error:
-        raise NotReady(_gist(error.read(2000)) or f"HTTP {error.code}") from None
+        raise NotReady(_body_of(error) or f"HTTP {error.code}") from None
     except (OSError, http.client.HTTPException):
         raise NotReady("it does not answer yet") from None
+
+
+def _body_of(error: urllib.error.HTTPError) -> str:
+    """The gist of an answer's body; nothing when its process is frozen or gone before the body came."""
+    try:
+        return _gist(error.read(2000))
+    except (OSError, http.client.HTTPException):
+        return ""
 
 
 def _gist(body: bytes) -> str:

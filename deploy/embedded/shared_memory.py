@@ -24,7 +24,11 @@ def remove_stale_regions(folder: Path = Path("/dev/shm")) -> int:  # noqa: S108 
     used: set[str] = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
-            used |= {line.split(_PREFIX, 1)[1].split()[0] for line in maps.read_text().splitlines() if _PREFIX in line}
+            used |= {
+                line.split(_PREFIX, 1)[1].split()[0]
+                for line in maps.read_text(errors="replace").splitlines()
+                if _PREFIX in line
+            }
     removed = 0
     for path in regions:
         if path.name.removeprefix(_PREFIX) not in used:

@@ -94,7 +94,9 @@ def producer(settings: Settings, client_id: str, *, linger_ms: int = 2) -> Kafka
         compression_type="zstd",
         max_request_size=2 * 1024 * 1024,  # a dead letter carries the largest accepted value plus its headers
         max_block_ms=5_000,
-        delivery_timeout_ms=120_000,
+        # When it is over, the record is sent anew, and a broker that had taken the first one publishes both. So no outage that
+        # somebody mends lasts as long; what waits is bounded by the dispatcher's limit of messages in flight.
+        delivery_timeout_ms=6 * 3_600_000,
         request_timeout_ms=_TIMEOUT_MS,
         metrics_enabled=False,
         allow_auto_create_topics=False,

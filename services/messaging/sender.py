@@ -10,8 +10,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import KafkaError
 
+from services.messaging.clients import REFUSALS
 from services.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 
 _PAUSE_AFTER_FAILURE_S = 0.5
-#: About the record itself, not about the broker: too large for the client, the topic or a segment.
-_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class Sender(Generic[T]):
             out = self._waiting[0]
             try:
                 future = self._producer.send(out.topic, out.value, out.key, out.headers, out.partition)
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 self._refuse(self._waiting.popleft(), error)
             except KafkaError as error:  # no metadata: the broker is away
                 self._fail(type(error).__name__, now_s)
@@ -94,7 +93,7 @@ class Sender(Generic[T]):
                 if future.succeeded():
                     self.problem = None
                     yield out.subject, future.value.offset
-                elif isinstance(future.exception, _REFUSALS):
+                elif isinstance(future.exception, REFUSALS):
                     self._refuse(out, future.exception)
                 else:
                     self._fail(type(future.exception).__name__, now_s)

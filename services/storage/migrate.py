@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from services.errors import ConfigurationError, TransientError
+from services.errors import ConfigurationError, TransientError, first_line
 
 __all__ = ["SPINE_MIGRATIONS", "migrate"]
 
@@ -65,7 +65,7 @@ def migrate(dsn: str, folders: Mapping[str, Path]) -> list[str]:
                         )
                     ran.append(f"{component}/{file.name}")
     except psycopg.OperationalError as error:
-        raise TransientError(f"Postgres cannot be reached: {str(error).splitlines()[0]}") from error
+        raise TransientError(f"Postgres cannot be reached: {first_line(error)}") from error
     except psycopg.Error as error:
         raise ConfigurationError(f"a migration failed: {error}") from error
     return ran

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from services.errors import ConfigurationError, TransientError
+from services.errors import ConfigurationError, TransientError, first_line
 
 __all__ = ["stream_rows"]
 
@@ -34,6 +34,6 @@ def stream_rows(dsn: str, query: str) -> Iterator[dict[str, Any]]:
                 cursor.execute(query)
                 yield from cursor
     except psycopg.OperationalError as error:
-        raise TransientError(f"Postgres cannot be reached: {str(error).splitlines()[0]}") from error
+        raise TransientError(f"Postgres cannot be reached: {first_line(error)}") from error
     except psycopg.Error as error:
-        raise ConfigurationError(f"the query for training data fails: {str(error).splitlines()[0]}") from error
+        raise ConfigurationError(f"the query for training data fails: {first_line(error)}") from error

@@ -1,14 +1,20 @@
-"""A dispatcher whose surroundings do what the test says: Kafka, Postgres and the broker in memory, one round at a time."""
+"""A dispatcher whose surroundings do what the test says: Kafka, Postgres and the broker in memory, one round at a time.
+
+Held to the real parts' contract by tests/contract.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import CommitFailedError, IllegalStateError, MessageSizeTooLargeError
 
 from consumers.dispatcher.loop import Dispatcher, Ports
 from consumers.work_order import WorkOrder
@@ -31,6 +37,10 @@ from tests.unit.dispatcher.made import MadeRecord
 __all__ = ["INPUT", "Kafka", "Postgres", "World", "toy_value"]
 
 INPUT = TopicPartition("toy.requested", 0)
+_TOPICS = {INPUT.topic, "toy.answered", "toy.requested.dlq"}
+#: More than this a producer does not send.
+_LARGEST = 2 * 1024 * 1024
+_NOW = 1_795_521_600.0
 
 
 def toy_value(event_id: str, text: str = "fine", **attributes: Any) -> bytes:
@@ -44,18 +54,18 @@ class Kafka:
     """Consumer and producer of one input partition."""
 
     def __init__(self) -> None:
-        self.log: list[bytes] = []
+        self.log: list[Any] = []  # of the input: values that somebody published, and what `send` made of ours
         self.position_at = 0
         self.committed_at: Any = None
         self.commits: list[tuple[int, str]] = []
         self.published: list[tuple[str, bytes | None, list[tuple[str, bytes]]]] = []
         self.silent_output = False
-        self.futures: list[Any] = []
+        self.futures: list[_Future] = []
         self.paused_now: set[TopicPartition] = set()
         self.assigned: set[TopicPartition] = set()
         self.will_assign = False
         self.will_revoke: str | None = None
-        self.commit_error: KafkaError | None = None
+        self._generation = -1
         self._listener: Any = None
 
     # --- consumer ---
@@ -64,52 +74,67 @@ class Kafka:
         self._listener = listener
         self.will_assign = True
 
+    def crash(self) -> None:
+        """The member is gone; whoever subscribes next is a new one."""
+        self._generation = -1
+        self._give_away()
+
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[MadeRecord]]:
         """A rebalance and records may come out of one and the same poll."""
         if self.will_revoke:
-            self.assigned.clear()
+            if self.will_revoke == "lost":
+                self._generation = -1
             asyncio.run(getattr(self._listener, f"on_partitions_{self.will_revoke}")([INPUT]))
+            self._give_away()
             self.will_revoke = None
         if self.will_assign:
             self.will_assign = False
+            self._generation = max(self._generation, 0) + 1
             self.assigned.add(INPUT)
             self.position_at = self.committed_at.offset if self.committed_at else 0
             asyncio.run(self._listener.on_partitions_assigned([INPUT]))
         if not self.assigned or self.paused_now or self.position_at >= len(self.log):
             return {}
-        records = [MadeRecord(n, value=v) for n, v in enumerate(self.log)][self.position_at :]
+        records = [v if isinstance(v, MadeRecord) else MadeRecord(n, value=v) for n, v in enumerate(self.log)]
+        records = records[self.position_at :]
         self.position_at = len(self.log)
         return {INPUT: records}
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
+        if partition not in self.assigned:
+            raise ValueError("Unassigned partition")
         self.position_at = offset
 
     def position(self, partition: TopicPartition, timeout_ms: int | None = None) -> int:
+        self._owned(partition)
         return self.position_at
 
     def highwater(self, partition: TopicPartition) -> int:
+        self._owned(partition)
         return len(self.log)
 
     def committed(self, partition: TopicPartition, metadata: bool, timeout_ms: int) -> Any:  # noqa: FBT001 - kafka-python's
         return self.committed_at
 
     def end_offsets(self, partitions: Iterable[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
-        return {partition: sum(topic == partition.topic for topic, _, _ in self.published) for partition in partitions}
+        return {partition: self._end(partition.topic) for partition in partitions}
 
     def commit(self, offsets: dict[TopicPartition, Any], timeout_ms: int) -> None:
-        if self.commit_error is not None:
-            raise self.commit_error
+        if self._generation < 0:
+            raise CommitFailedError("not a member of the group")
         for offset in offsets.values():
             self.committed_at = offset
             self.commits.append((offset.offset, offset.metadata))
 
-    def commit_async(self, offsets: dict[TopicPartition, Any]) -> Any:
-        """Awaitable, and a future that is done."""
-        self.commit(offsets, 0)
-        return _Done()
+    def commit_async(self, offsets: dict[TopicPartition, Any]) -> _Future:
+        try:
+            self.commit(offsets, 0)
+        except KafkaError as error:
+            return _Future(exception=error)
+        return _Future()
 
     def partitions_for_topic(self, topic: str) -> set[int]:
-        return {0}
+        return {0} if topic in _TOPICS else set()
 
     def pause(self, *partitions: TopicPartition) -> None:
         self.paused_now |= set(partitions)
@@ -124,17 +149,28 @@ class Kafka:
         return set(self.assigned)
 
     def group_metadata(self) -> Any:
-        return SimpleNamespace(generation_id=1)
+        return SimpleNamespace(generation_id=self._generation)
+
+    def _give_away(self) -> None:
+        self.assigned.clear()
+        self.paused_now.clear()
+
+    def _owned(self, partition: TopicPartition) -> None:
+        if partition not in self.assigned:
+            raise IllegalStateError("Partition is not assigned")
 
     # --- producer ---
 
-    def send(self, topic: str, value: bytes | None, key: Any, headers: Any, partition: Any) -> Any:
-        self.published.append((topic, value, headers))
-        offset = sum(one == topic for one, _, _ in self.published) - 1
-        future = SimpleNamespace(is_done=not self.silent_output, value=SimpleNamespace(offset=offset))
-        future.succeeded = lambda: future.is_done
-        self.futures.append(future)
-        return future
+    def send(self, topic: str, value: bytes | None, key: Any, headers: Any, partition: Any) -> _Future:
+        if len(value or b"") > _LARGEST:
+            raise MessageSizeTooLargeError("larger than max_request_size")
+        offset = self._end(topic)
+        if topic == INPUT.topic:
+            self.log.append(MadeRecord(offset, value=value, key=key, headers=headers))
+        else:
+            self.published.append((topic, value, headers))
+        self.futures.append(_Future(SimpleNamespace(offset=offset), is_done=not self.silent_output))
+        return self.futures[-1]
 
     def acknowledge(self) -> None:
         """The broker has everything that was sent."""
@@ -145,22 +181,29 @@ class Kafka:
         """Event ids of the published results, in order."""
         return [json.loads(v or b"")["data"]["event_id"] for t, v, _ in self.published if t == "toy.answered"]
 
+    def _end(self, topic: str) -> int:
+        return len(self.log) if topic == INPUT.topic else sum(one == topic for one, _, _ in self.published)
 
-class _Done:
-    """The future of a commit that was taken."""
 
-    is_done = True
-    exception = None
+@dataclass
+class _Future:
+    """Of a send or of a commit, which can be awaited."""
+
+    value: Any = None
+    is_done: bool = True
+    exception: KafkaError | None = None
 
     def succeeded(self) -> bool:
-        return True
+        return self.is_done and self.exception is None
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Iterator[Any]:
+        if self.exception is not None:
+            raise self.exception
         return iter(())
 
 
 class Postgres:
-    """Rows, markers and signs of life."""
+    """Rows, markers and signs of life. What a worker writes is written here by `World.work`, or by the test itself."""
 
     def __init__(self) -> None:
         self.away = False
@@ -169,12 +212,14 @@ class Postgres:
         self.letters: list[DeadLetter] = []
         self.running: set[str] = set()
         self.begun: set[str] = set()
-        self.workers = 1
+        self.workers = 1  # each of which says the same
         self.problem: str | None = None
 
     def _reach(self) -> None:
         if self.away:
             raise TransientError("Postgres: it is away")
+
+    # --- the dispatcher's side ---
 
     def finished(self, ids: Iterable[str]) -> list[FinishedBatch]:
         self._reach()
@@ -197,8 +242,44 @@ class Postgres:
 
     def add(self, letters: Sequence[DeadLetter]) -> None:
         self._reach()
-        known = {letter.id for letter in self.letters}
-        self.letters += [letter for letter in letters if letter.id not in known]
+        for letter in letters:
+            if letter.id not in {known.id for known in self.letters}:
+                self.letters.append(letter)
+
+    # --- the worker's side ---
+
+    def existing(self, ids: Iterable[str]) -> set[str]:
+        return set(self.read(ids))
+
+    def store(self, batch_id: str, rows_json: str, rejects_json: str) -> None:
+        self._reach()
+        for row in json.loads(rows_json):
+            self.rows.setdefault(row["decision_id"], _stored(row))
+        rejects = [(place, reason, message) for place, reason, message in json.loads(rejects_json)]
+        self.markers[batch_id] = FinishedBatch(batch_id, "done", rejects, "")
+
+    def give_up(self, batch_id: str, outcome: str, detail: str) -> None:
+        self._reach()
+        self.markers.setdefault(batch_id, FinishedBatch(batch_id, outcome, [], detail[:1000]))
+
+    def started(self, batch_id: str, worker: str) -> None:
+        self._reach()
+        self.begun.add(batch_id)
+
+    def beat(self, worker: str, running: Iterable[str], problem: str | None) -> None:
+        self._reach()
+        self.workers, self.running, self.problem = 1, set(running), problem
+
+    def leave(self, worker: str) -> None:
+        self._reach()
+        self.workers = 0
+
+
+def _stored(row: dict[str, Any]) -> StoredResult:
+    """A row as it is read: JSON's times as text, and its data as JSON text."""
+    decided_at = datetime.fromtimestamp(row["decided_at"], UTC).isoformat(timespec="milliseconds")
+    fields = {name: row[name] for name in StoredResult.__dataclass_fields__}
+    return StoredResult(**{**fields, "decided_at": decided_at.replace("+00:00", "Z"), "data": json.dumps(row["data"])})
 
 
 class World:
@@ -208,14 +289,14 @@ class World:
         self.kafka, self.postgres, self.health = Kafka(), Postgres(), Health()
         self.orders: list[WorkOrder] = []
         self.broker_away = False
+        self.broker_lost = False
         fields = {"batch_linger_ms": 0, "commit_interval_s": 1e-9, "session_timeout_ms": 60_000, **settings}
         self.settings = Settings(**fields)
         self.dispatcher = self.start()
 
     def start(self) -> Dispatcher:
         """A dispatcher, as after a crash of the one before."""
-        self.kafka.assigned.clear()
-        self.kafka.paused_now.clear()
+        self.kafka.crash()
         ports = Ports(
             consumer=cast("KafkaConsumer", self.kafka),
             producer=cast("KafkaProducer", self.kafka),
@@ -223,10 +304,17 @@ class World:
             dead_letters=cast("DeadLetterStore", self.postgres),
             results={"toy": cast("ResultStore", self.postgres)},
             send=self._send,
+            broker_lost=self._broker_lost,
         )
         self.dispatcher = Dispatcher(self.settings, {"toy": TOY}, ports, self.health)
         self.kafka.subscribe([INPUT.topic], self.dispatcher._assignment)
         return self.dispatcher
+
+    def _broker_lost(self) -> bool:
+        if self.broker_away:
+            raise TransientError("the Celery broker does not answer")
+        lost, self.broker_lost = self.broker_lost, False
+        return lost
 
     def _send(self, capability: str, order: WorkOrder) -> None:
         if self.broker_away:
@@ -249,21 +337,14 @@ class World:
 
     def work(self, *orders: WorkOrder, rejects: Sequence[tuple[int, str, str]] = ()) -> None:
         """Do what a worker does with these batches: rows, then the marker."""
+        rejected = {place for place, _, _ in rejects}
         for order in orders:
-            rejected = {place for place, _, _ in rejects}
-            for place, item in enumerate(order.items):
-                if place not in rejected and item.decision_id not in self.postgres.rows:
-                    self.postgres.rows[item.decision_id] = StoredResult(
-                        item.decision_id,
-                        item.content_hash,
-                        item.tenant,
-                        item.input_partition,
-                        item.input_offset,
-                        "2026-11-24T12:00:00.000Z",
-                        item.output_key,
-                        json.dumps({"event_id": item.event_id}),
-                    )
-            self.postgres.markers[order.batch_id] = FinishedBatch(order.batch_id, "done", list(rejects), "")
+            rows = [
+                {**item._asdict(), "decided_at": _NOW, "data": {"event_id": item.event_id}}
+                for place, item in enumerate(order.items)
+                if place not in rejected
+            ]
+            self.postgres.store(order.batch_id, json.dumps(rows), json.dumps(list(rejects)))
 
     @property
     def committed(self) -> int:

@@ -16,7 +16,7 @@ def shown(dependency: str) -> float:
     return metrics.CIRCUIT_OPEN.labels(dependency)._value.get()  # type: ignore[no-any-return]
 
 
-def failing() -> None:
+def failing() -> bool:
     raise TransientError("Postgres: it is away")
 
 
@@ -34,7 +34,7 @@ def test_a_failed_step_opens_its_circuit_and_shows_it() -> None:
 def test_a_wrong_deployment_opens_it_too() -> None:
     circuits = Circuits(Health())
 
-    def step() -> None:
+    def step() -> bool:
         raise ConfigurationError("run the migrations")
 
     circuits.guarded("postgres", step)
@@ -44,7 +44,7 @@ def test_a_wrong_deployment_opens_it_too() -> None:
 def test_a_bug_is_not_an_outage() -> None:
     circuits = Circuits(Health())
 
-    def step() -> None:
+    def step() -> bool:
         raise PermanentError(Reason.INTERNAL, "")
 
     with pytest.raises(PermanentError):
@@ -53,13 +53,23 @@ def test_a_bug_is_not_an_outage() -> None:
 
 def test_a_dependency_is_left_alone_for_a_moment_after_a_failure() -> None:
     circuits = Circuits(Health())
-    calls: list[int] = []
     circuits.open("broker", "it is away")
-    circuits.guarded("broker", lambda: calls.append(1))
-    assert not calls
+
+    def too_early() -> bool:
+        raise AssertionError("it was asked")
+
+    circuits.guarded("broker", too_early)
     assert not circuits.may_try("broker", time.monotonic())
     assert circuits.may_try("broker", time.monotonic() + 10)
     assert circuits.may_try("postgres", time.monotonic())
+
+
+def test_a_step_that_asked_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.dispatcher.circuits._PAUSE_S", 0.0)
+    circuits = Circuits(Health())
+    circuits.guarded("postgres", failing)
+    circuits.guarded("postgres", lambda: False)
+    assert "postgres" in circuits
 
 
 def test_a_step_that_succeeds_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +77,7 @@ def test_a_step_that_succeeds_closes_it(monkeypatch: pytest.MonkeyPatch) -> None
     health = Health()
     circuits = Circuits(health)
     circuits.guarded("postgres", failing)
-    circuits.guarded("postgres", lambda: None)
+    circuits.guarded("postgres", lambda: True)
     assert not circuits
     assert shown("postgres") == 0
     assert health.problems() == {}

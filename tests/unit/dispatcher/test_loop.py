@@ -191,6 +191,31 @@ def test_i6_a_batch_that_is_lost_in_an_outage_is_sent_again_without_blame() -> N
     assert world.postgres.letters == []
 
 
+@pytest.mark.parametrize(("away", "whole"), [(False, 2), (True, 3)])
+def test_i6_what_is_sent_while_a_part_is_away_may_be_lost_with_it(
+    monkeypatch: pytest.MonkeyPatch, *, away: bool, whole: int
+) -> None:
+    world = World(batch_deadline_s=1e-6)
+    world.kafka.log = events(2)
+    if away:
+        world.dispatcher._circuits.open("kafka-commits", "away")
+        monkeypatch.setattr(world.dispatcher._committer, "commit", lambda _: None)
+    world.until(lambda: world.orders)
+    world.dispatcher._circuits.close("kafka-commits")
+    world.until(lambda: any(order.alone for order in world.orders))
+    assert [order.alone for order in world.orders].index(True) == whole  # a batch is struck twice
+
+
+def test_i6_a_broker_that_lost_its_queues_between_two_sends_blames_no_batch() -> None:
+    world = World(batch_deadline_s=1e-6)
+    world.kafka.log = events(2)
+    for number in range(1, 6):
+        world.until(lambda n=number: len(world.orders) == n)  # type: ignore[misc]
+        world.broker_lost = True
+    assert not any(order.alone for order in world.orders)
+    assert {len(order.items) for order in world.orders} == {2}
+
+
 def test_a_message_that_kills_every_worker_is_found_although_nobody_is_there_each_time() -> None:
     world = World(batch_deadline_s=1e-6)
     world.kafka.log = events(4)

@@ -35,6 +35,7 @@ def test_a_model_may_say_what_it_wants_to_be_asked() -> None:
 
 def test_a_wish_that_cannot_be_read_is_ignored() -> None:
     assert canary_request(_config(parameters={"CANARY": {"string_value": "{"}})) == canary_request(_config())
+    assert canary_request(_config(parameters={"CANARY": {"string_value": "[1]"}})) == canary_request(_config())
 
 
 @pytest.mark.parametrize(

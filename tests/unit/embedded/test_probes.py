@@ -127,3 +127,27 @@ def test_http_does_not_ask_the_proxy_of_the_environment(
 
 
 _END = b"\r\n\r\n"
+
+
+def test_a_process_that_is_gone_between_the_head_and_the_body_of_its_answer_is_not_ready(serve: Serve) -> None:
+    port = serve(b"HTTP/1.1 503 No\r\nContent-Length: 500\r\n\r\n{")
+    with pytest.raises(NotReady):
+        http_ok(f"http://127.0.0.1:{port}/readyz")
+
+
+def test_a_process_that_is_frozen_between_the_head_and_the_body_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_half() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 500\r\n\r\n")
+                client.recv(1000)  # until the probe hangs up
+
+        thread = threading.Thread(target=answer_half)
+        thread.start()
+        with pytest.raises(NotReady, match="HTTP 503"):
+            http_ok(f"http://127.0.0.1:{server.getsockname()[1]}/readyz")
+        thread.join()

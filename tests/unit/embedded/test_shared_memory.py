@@ -44,3 +44,11 @@ def test_other_files_stay(tmp_path: Path) -> None:
     other.write_bytes(b"")
     assert remove_stale_regions(tmp_path) == 0
     assert other.exists()
+
+
+def test_a_process_with_a_file_whose_name_is_no_utf8_disturbs_nobody(tmp_path: Path) -> None:
+    foreign = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc4\xe3\xba\xc3"))
+    foreign.write_bytes(b"x")
+    _region(tmp_path, "stale")
+    with foreign.open("r+b") as file, mmap.mmap(file.fileno(), 0):
+        assert remove_stale_regions(tmp_path) == 1

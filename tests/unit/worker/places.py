@@ -1,4 +1,7 @@
-"""Postgres' place in a worker's tests: a result table and a notice board in memory, which fail when they are told to."""
+"""Postgres' place in a worker's tests: a result table and a notice board in memory, which fail when they are told to.
+
+Held to the real part's contract by tests/contract. Ids need not be UUIDs here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from consumers.work_order import OrderedItem, WorkOrder
 from services.errors import DeadLetterReason, PermanentError, TidegateError, TransientError
+from services.storage import FinishedBatch
 
 __all__ = ["Board", "Table", "order_of"]
 
@@ -44,20 +48,42 @@ class Table:
 
 
 class Board:
-    """The notice board."""
+    """The notice board beside `table`, whose done markers it shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table | None = None) -> None:
+        self._table = table or Table()
         self.given_up: dict[str, tuple[str, str]] = {}
         self.begun: list[str] = []
         self.away = False
 
     def give_up(self, batch_id: str, outcome: str, detail: str) -> None:
-        if self.away:
-            raise TransientError("Postgres: it is away")
-        self.given_up[batch_id] = (outcome, detail)
+        self._reach()
+        if batch_id not in self._table.markers:
+            self.given_up.setdefault(batch_id, (outcome, detail[:1000]))
 
     def started(self, batch_id: str, worker: str) -> None:
-        self.begun.append(batch_id)
+        self._reach()
+        if batch_id not in self.begun:
+            self.begun.append(batch_id)
+
+    def was_started(self, batch_id: str) -> bool:
+        self._reach()
+        return batch_id in self.begun
+
+    def finished(self, batch_ids: Iterable[str]) -> list[FinishedBatch]:
+        self._reach()
+        return [found for found in map(self._marker, batch_ids) if found is not None]
+
+    def _marker(self, batch_id: str) -> FinishedBatch | None:
+        if batch_id in self._table.markers:
+            rejects = [(place, reason, message) for place, reason, message in self._table.markers[batch_id]]
+            return FinishedBatch(batch_id, "done", rejects, "")
+        given_up = self.given_up.get(batch_id)
+        return FinishedBatch(batch_id, given_up[0], [], given_up[1]) if given_up is not None else None
+
+    def _reach(self) -> None:
+        if self.away:
+            raise TransientError("Postgres: it is away")
 
 
 def order_of(*texts: Any, alone: bool = False, batch_id: str = "b-1", ids: list[str] | None = None) -> WorkOrder:

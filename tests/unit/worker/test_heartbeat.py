@@ -62,14 +62,20 @@ class Made:
     def __init__(self) -> None:
         self.board, self.runner, self.health = Board(), Runner(), Health()
         self.models: str | None = None
+        self.broker_problem = ""
         self.heartbeat = Heartbeat(
             cast("BatchBoard", self.board),
             cast("BatchRunner", self.runner),
             "worker-1",
             self.health,
             lambda: self.models,
+            self._broker,
             longest_run_s=100,
         )
+
+    def _broker(self) -> None:
+        if self.broker_problem:
+            raise TransientError(self.broker_problem)
 
     def after_beats(self, change: Callable[[], object] = lambda: None, count: int = 5) -> tuple[list[str], str | None]:
         """The sign some beats after `change`."""
@@ -103,6 +109,15 @@ def test_a_server_that_answers_neither_the_batch_nor_us_is_waited_for(made: Made
     assert made.after_beats() == (["b-1"], "Triton cannot be reached")
     made.models = None
     assert made.after_beats(count=10) == (["b-1"], None)
+
+
+def test_a_broker_that_is_away_makes_it_unready_and_nothing_else(made: Made) -> None:
+    made.broker_problem = "the Celery broker does not answer"
+    assert made.after_beats() == ([], None)
+    assert made.health.problems()["valkey"] == "the Celery broker does not answer"
+    made.broker_problem = ""
+    made.after_beats()
+    assert "valkey" not in made.health.problems()
 
 
 def test_an_idle_worker_waits_for_nothing(made: Made) -> None:
