@@ -93,7 +93,9 @@ class Dispatcher:
         self._health = health
         self._by_topic = {topic_name(settings.topic_prefix, c.input.topic): c for c in capabilities.values()}
         self._assignment = Assignment(ports.consumer)
-        self._membership = Membership(ports.consumer, self._assignment, settings.session_timeout_ms)
+        self._membership = Membership(
+            ports.consumer, self._assignment, min(settings.session_timeout_ms, settings.max_poll_interval_ms)
+        )
         self._batcher = Batcher(settings.batch_size, settings.batch_bytes, settings.batch_linger_ms / 1000)
         self._flight = Flight(settings.batch_deadline_s)
         self._limit = DeadLetterLimit(settings.dead_letter_max_ratio, settings.dead_letter_max_consecutive)

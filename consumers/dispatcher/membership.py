@@ -1,8 +1,9 @@
 """Whether this dispatcher may publish: a frozen one wakes up as a zombie whose partitions are somebody else's.
 
 Only the group's coordinator knows, and it refuses a zombie's commit, so a commit is the proof; committing watermarks is harmless.
-Promises: after a gap between two polls that is longer than half a session, nothing is published before the coordinator took a
-commit. What the client had in its own buffers when it froze is out of reach, and leaves when it wakes.
+Promises: after a gap between two polls that is longer than half of what the group puts up with (`shortest_patience_ms`, of a
+session and of the time between two polls the shorter one), nothing is published before the coordinator took a commit. What
+the client had in its own buffers when it froze is out of reach, and leaves when it wakes.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _PROOF_MS = 2000
 class Membership:
     """The loop's thread only."""
 
-    def __init__(self, consumer: KafkaConsumer, assignment: Assignment, session_timeout_ms: int) -> None:
+    def __init__(self, consumer: KafkaConsumer, assignment: Assignment, shortest_patience_ms: int) -> None:
         self._consumer = consumer
         self._assignment = assignment
-        self._longest_gap_s = session_timeout_ms / 2000
+        self._longest_gap_s = shortest_patience_ms / 2000
         self._polled_at = time.monotonic()
         self._proven = True
 

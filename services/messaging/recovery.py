@@ -11,7 +11,7 @@ that a frozen predecessor makes later.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,7 @@ def recover(
         TransientError: Kafka did not answer; nothing may be published for these partitions yet.
     """
     try:
-        ends = consumer.end_offsets(list(set(outputs.values())), timeout_ms=_CALL_MS)
+        ends = _ends(consumer, set(outputs.values()))
         next_inputs: dict[TopicPartition, int] = {}
         first: dict[TopicPartition, OffsetAndMetadata] = {}
         to_read: dict[TopicPartition, int] = {}
@@ -108,6 +108,14 @@ def recover(
         source: _recovered(source, next_inputs[source], ends[target], published.get(target, []))
         for source, target in outputs.items()
     }
+
+
+def _ends(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    """Asked topic by topic: kafka-python 3.0.12 raises KeyError for topics of which it knows only some already."""
+    ends: dict[TopicPartition, int] = {}
+    for topic in {partition.topic for partition in partitions}:
+        ends |= consumer.end_offsets([p for p in partitions if p.topic == topic], timeout_ms=_CALL_MS)
+    return ends
 
 
 def _recovered(source: TopicPartition, next_input: int, output_end: int, published: Sequence[_Published]) -> Recovered:

@@ -122,7 +122,7 @@ def test_by_default_weights_alone_become_int8(exported: Path) -> None:
 def test_int8_rows_are_the_table_within_half_a_step() -> None:
     table = np.random.default_rng(1).normal(size=(50, 64)).astype(np.float32)
     table[7] = 0.0
-    rows, scales = quantise_rows(table)
+    rows, scales = quantise_rows(table, 32)
     assert scales.shape == (50, 2)
     assert np.abs(restore_rows(rows, scales) - table).max() <= scales.max() / 2 + 1e-6
 
@@ -144,6 +144,7 @@ def test_a_base_model_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match="Give --base a folder") as error:
         prepare_base(str(tmp_path / "nowhere"), tmp_path / "base", ["a text"])
     assert "intfloat/multilingual-e5-small" in str(error.value)
+    assert "from a colleague who has it: these three files are enough" in str(error.value)
     assert not (tmp_path / "base").exists()
 
 

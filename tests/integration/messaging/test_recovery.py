@@ -108,3 +108,12 @@ def test_a_commit_of_somebody_else_is_taken_as_it_is(place: Place) -> None:
     place.publish(0, "before", (0, 9))
     place.consumer.commit({place.inputs[0]: OffsetAndMetadata(4, "by an operator", -1)}, timeout_ms=30_000)
     assert place.recovered()[0] == Recovered(4, 1)
+
+
+def test_outputs_of_two_capabilities_are_asked_for_when_one_topic_is_known_already(place: Place) -> None:
+    """A dispatcher that gains a partition of another capability: kafka-python raised KeyError, which nobody expected."""
+    place.consumer.partitions_for_topic(place.outputs[0].topic)
+    place.consumer.end_offsets([place.outputs[0]])
+    other = TopicPartition(f"{place.settings.topic_prefix}content.decided", 0)
+    found = recover(place.consumer, place.settings, {place.inputs[0]: place.outputs[0], place.inputs[1]: other})
+    assert {source.partition for source in found} == {0, 1}

@@ -12,7 +12,7 @@ import psutil
 from deploy.embedded import read_state
 from tests.integration.spine.processes import eventually
 
-__all__ = ["Way", "away", "kill_part"]
+__all__ = ["Way", "away", "kill_part", "unsupervised"]
 
 Way = Literal["frozen", "killed"]
 
@@ -33,8 +33,20 @@ def away(folder: Path, part: str, way: Way) -> Iterator[None]:
         for process in reversed(processes):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
-        supervisor.resume()
+        if way == "killed":
+            supervisor.resume()
     wait_well(folder, part, but_not=processes[0] if way == "killed" else None)
+
+
+@contextmanager
+def unsupervised(folder: Path) -> Iterator[None]:
+    """Until a part of this stack that was killed is to start again, its supervisor does nothing, or it would kill a frozen one."""
+    supervisor = _supervisor(folder)
+    supervisor.suspend()
+    try:
+        yield
+    finally:
+        supervisor.resume()
 
 
 def kill_part(folder: Path, part: str) -> None:

@@ -1,4 +1,4 @@
-"""Dispatchers come, go, freeze and die: nothing is lost, and no result is published twice."""
+"""Dispatchers come, go, freeze, get stuck and die: nothing is lost, and no result is published or stored twice."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tests.integration.servers import Deployment, Servers
+from tests.integration.spine.holding import Hold, Place
 from tests.integration.spine.processes import Process, eventually, running
 from tests.integration.spine.topics import Topics, toy_event
 
@@ -38,7 +40,8 @@ def worker(deployment: Deployment, logs: Path) -> Iterator[Process]:
 class Stream:
     """Events for the toy capability, on all partitions, and the account of them."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, deployment: Deployment, topics: Topics) -> None:
+        self._deployment = deployment
         self._topics = topics
         self._sent: list[str] = []
 
@@ -51,11 +54,16 @@ class Stream:
     def answered(self) -> Counter[str]:
         return Counter(record.data["event_id"] for record in self._topics.read("toy.answered"))
 
+    def stored(self) -> Counter[str]:
+        with self._deployment.database() as database, database.cursor("test") as cursor:
+            cursor.execute("SELECT event_id FROM toy_answer")
+            return Counter(event_id for (event_id,) in cursor.fetchall())
+
     def settled(self) -> bool:
         return sum(self._topics.committed("toy.requested").values()) == len(self._sent)
 
     def wait_exact(self) -> None:
-        """Each has one answer, no more; and everything is committed."""
+        """Each has one answer and one row, no more; and everything is committed."""
 
         def look() -> bool:
             found = self.answered()
@@ -66,18 +74,21 @@ class Stream:
         eventually(look, "one answer for each")
         eventually(self.settled, "everything committed")
         assert look()
+        assert self.stored() == Counter(self._sent)
         assert self._topics.read("toy.requested.dlq") == []
 
 
 @pytest.fixture
-def stream(topics: Topics) -> Stream:
-    return Stream(topics)
+def stream(deployment: Deployment, topics: Topics) -> Stream:
+    return Stream(deployment, topics)
 
 
 def owned(dispatcher: Process) -> int:
-    """How many partitions a dispatcher got, less those it gave away."""
-    got = dispatcher.metric("tidegate_rebalances_total", event="assigned")
-    return int(got - dispatcher.metric("tidegate_rebalances_total", event="revoked"))
+    """How many partitions a dispatcher got, less those it gave away or lost."""
+    got, revoked, lost = (
+        dispatcher.metric("tidegate_rebalances_total", event=event) for event in ("assigned", "revoked", "lost")
+    )
+    return int(got - revoked - lost)
 
 
 @pytest.mark.slow
@@ -113,6 +124,40 @@ def test_a_frozen_dispatcher_publishes_nothing_when_it_wakes(
             stream.wait_exact()
             sleeper.thaw()
             sleeper.wait(lambda: owned(sleeper) + owned(other) >= 6 and sleeper.ready(), "both in the group")
+            stream.send(24)
+            stream.wait_exact()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("place", get_args(Place))
+def test_a_dispatcher_whose_loop_is_stuck_while_its_client_goes_on_heartbeating_publishes_nothing_when_it_goes_on(
+    deployment: Deployment, stream: Stream, topics: Topics, logs: Path, place: Place
+) -> None:
+    hold = Hold(logs, place)
+    # So much longer than a session that a look in between shows who keeps the member in the group.
+    environment = {**deployment.environment, "TIDEGATE_MAX_POLL_INTERVAL_MS": "20000"}
+    with running("dispatcher", {**environment, **hold.environment}, logs) as stuck:
+        stream.send(6)
+        stream.wait_exact()
+        # It has batches with the worker when it gets stuck: their results will be there when it goes on.
+        stream.send(24, "SLEEP 0.3")
+        stuck.wait(lambda: stuck.metric("tidegate_in_flight_messages") > 0, "something in flight")
+        hold.begin()
+        stream.send(6)
+        stuck.wait(lambda: hold.holds, "a loop that stands still")
+        time.sleep(9)  # a session and a half
+        assert topics.members() == 1  # it heartbeats: only max.poll.interval can end this
+        with running("dispatcher", environment, logs) as other:
+            other.wait(lambda: owned(other) == 6, "all partitions for the other")
+            stream.send(6)
+            stream.wait_exact()
+            stuck.wait(lambda: stuck.answer("/healthz")[0] == 503, "a health check that fails")
+            hold.end()
+            stuck.wait(lambda: stuck.metric("tidegate_rebalances_total", event="lost") == 6, "partitions lost")
+            stuck.wait(lambda: owned(stuck) > 0 and owned(stuck) + owned(other) == 6, "partitions for both")
+            stuck.wait(stuck.ready, "ready")
+            assert stuck.answer("/healthz")[0] == 200
             stream.send(24)
             stream.wait_exact()
 

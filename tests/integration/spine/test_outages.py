@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from services.storage import DeadLetterStore
 from tests.integration.servers import Servers
 from tests.integration.spine.app import App, Sent, running_app
-from tests.integration.spine.parts import Way, away
+from tests.integration.spine.parts import Way, away, unsupervised
 from tests.integration.spine.topics import review_event
 from tests.integration.spine.triton import NullTriton
 
@@ -26,6 +28,14 @@ CIRCUITS = {
     "valkey": {"broker"},
     "triton": {"inference"},
     "kafka": {"kafka-commits", "kafka-output"},
+}
+
+
+#: Part → when it goes away, in seconds, and how. Each for a minute, so that for twenty seconds all three are away.
+STAGGERED: dict[str, tuple[float, Way]] = {
+    "triton": (0, "killed"),
+    "postgres": (20, "frozen"),  # its supervisor, which is Valkey's too, can start one of them only when both may start
+    "valkey": (40, "killed"),
 }
 
 
@@ -60,12 +70,62 @@ def all_decided_once(app: App, sent: list[Sent]) -> bool:
     return found == wanted
 
 
+def folder_of(part: str, scratch: Path) -> Path:
+    return scratch / ("triton/stack" if part == "triton" else "servers")
+
+
+def stored(app: App) -> list[str]:
+    """The event of each row."""
+    with app.deployment.database() as database, database.cursor("test") as cursor:
+        cursor.execute("SELECT event_id FROM review_decision")
+        return [event_id for (event_id,) in cursor.fetchall()]
+
+
+def test_i6_with_default_timings_three_overlapping_outages_of_a_minute_cost_nothing(
+    servers: Servers, triton: NullTriton, scratch: Path, logs: Path
+) -> None:
+    def outage(part: str) -> None:
+        begins_s, way = STAGGERED[part]
+        time.sleep(begins_s)
+        with away(folder_of(part, scratch), part, way):
+            time.sleep(60)
+
+    sent: list[Sent] = []
+    seen: set[str] = set()
+    with running_app(servers.deploy(triton_grpc=triton.grpc), logs) as app, ThreadPoolExecutor(len(STAGGERED)) as pool:
+        with unsupervised(folder_of("postgres", scratch)):
+            outages = [pool.submit(outage, part) for part in STAGGERED]
+            while not all(one.done() for one in outages):
+                number = len(sent)
+                sent += app.send("content.submitted", *texts(f"text {number}", 3), key=str(number).encode())
+                seen |= open_circuits(app)
+                assert app.dispatcher.answer("/healthz")[0] == app.worker.answer("/healthz")[0] == 200
+                time.sleep(0.5)
+        for one in outages:
+            one.result()
+        assert seen >= {"inference", "postgres", "broker"}
+        app.wait(lambda: all_decided_once(app, sent), "a result for each")
+        app.wait(lambda: sum(app.topics.committed("content.submitted").values()) == len(sent), "everything committed")
+        app.wait(lambda: not open_circuits(app), "closed circuits")
+        app.wait(app.dispatcher.ready, "a dispatcher that is ready")
+        app.wait(app.worker.ready, "a worker that is ready")
+        assert all_decided_once(app, sent)
+        assert len(stored(app)) == len(set(stored(app))) == len(sent)
+        assert app.topics.read("content.submitted.dlq") == []
+        with app.deployment.database() as database:
+            assert DeadLetterStore(database).find(limit=1) == []
+        assert app.dispatcher.metric("tidegate_dead_lettered_total") == 0
+        # No batch was blamed for what it lost: the outages explain every one that went missing.
+        assert app.dispatcher.metric("tidegate_batches_resent_total", cause="lost") == 0
+        assert app.dispatcher.metric("tidegate_quarantined_batches") == 0
+
+
 @pytest.mark.parametrize("way", ["frozen", "killed"])
 @pytest.mark.parametrize("part", ["postgres", "valkey", "triton", "kafka"])
 def test_i6_an_outage_is_waited_for_and_the_flow_goes_on_by_itself(
     tough: App, scratch: Path, part: str, way: Way
 ) -> None:
-    folder = scratch / ("triton/stack" if part == "triton" else "servers")
+    folder = folder_of(part, scratch)
     lettered = tough.dispatcher.metric("tidegate_dead_lettered_total")
     sent = tough.send("content.submitted", *texts("before", 40))
     if part == "kafka":

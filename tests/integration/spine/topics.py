@@ -136,3 +136,12 @@ class Topics:
         finally:
             admin.close()
         return {p.partition: o.offset for p, o in offsets.items() if p.topic == self._prefix + topic}
+
+    def members(self) -> int:
+        """How many consumers are in the group, as its coordinator knows."""
+        admin = admin_client(self._settings, "test")
+        try:
+            group = admin.describe_groups([self._settings.consumer_group])[self._settings.consumer_group]
+            return len(group["members"])
+        finally:
+            admin.close()

@@ -297,3 +297,12 @@ def test_a_recovery_that_fails_takes_nothing_in_and_is_repeated(monkeypatch: pyt
         assert world.dispatcher._messages == 0
     world.until(lambda: world.orders)
     assert [item.event_id for item in world.orders[0].items] == ["e-0", "e-1"]
+
+
+@pytest.mark.parametrize(("session_ms", "poll_ms"), [(10_000, 300_000), (120_000, 10_000)])
+def test_a_loop_that_stood_still_longer_than_the_group_may_bear_proves_its_membership_first(
+    session_ms: int, poll_ms: int
+) -> None:
+    """The client leaves the group when the loop has not polled for `max_poll_interval_ms`, however long a session is."""
+    world = World(session_timeout_ms=session_ms, max_poll_interval_ms=poll_ms)
+    assert world.dispatcher._membership._longest_gap_s == 5.0

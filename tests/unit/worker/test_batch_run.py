@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, pipeline: Any = None, *, patience_s: float = 0.0) -> None:
         self.model = FaultyInference()
         self.table = Table()
-        self.board = Board()
+        self.board = Board(self.table)
         self.waits: list[float] = []
         self.on_wait: Callable[[], object] = lambda: None
         capability = replace(TOY, models=("echo",))
