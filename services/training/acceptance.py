@@ -72,11 +72,15 @@ def check_against_live(
     """
     live = model.live()
     folder = model.path if live is None else model.version_path(live)
-    if live is None or not all((folder / name).is_file() for name in MODEL_FILES):
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if live is None or missing:
         tell("measuring speed and memory")
         measure([candidate.served])
-        note = "not compared, it has no model files here"
-        return [*_measured(candidate, model.name), Check("all", "of the live version", passed=True, note=note)]
+        note = (
+            f"not known: {', '.join(missing)} is missing in {folder}. Put the live version's files back (a checkout of the repository "
+            f"has them), or say with --force why it may be replaced without a comparison"
+        )
+        return [*_measured(candidate, model.name), Check("all", "of the live version", passed=False, note=note)]
     tell("measuring speed and memory of both versions")
     footprints = measure([candidate.served, folder])
     checks = _measured(candidate, model.name) or _quality(model, live, candidate, live_metrics)

@@ -2,7 +2,9 @@
 
 Writes `calibration.json` beside the trained weights (the export folds it into the head) and `thresholds.yaml` into the run: a
 `labels:` block for `services/review/policies/default.yaml`, which it also prints and which nothing applies by itself. Promises:
-no test text is looked at; the same run and data give the same files; logits are computed once and kept with the run.
+no test text and no text of a set that is not trainable is looked at, since what is fitted here goes into the head's weights; the same
+run and data give the same files; logits are computed once and kept with the run. One constant behind the proposed thresholds was
+chosen with an eye on tests, once, by people: `thresholds.BASE_RATE` says so.
 """
 
 from __future__ import annotations
@@ -40,9 +42,9 @@ def calibrate(run: Path, dataset: Dataset) -> None:
     folder = run / "model"
     if not (folder / "head.safetensors").is_file():
         raise ConfigurationError(f"{folder} holds no trained model: run `tidegate train` first")
-    items = _sample(dataset.valid)
+    items = _sample(dataset.valid_to_learn_from())
     if not items:
-        raise ConfigurationError("the calibration needs validation texts, and the data has none")
+        raise ConfigurationError("the calibration needs validation texts of a trainable set, and the data has none")
     labels, logits = _logits(run, items)
     targets = targets_of(items)
     weights = balanced_weights(items, targets)

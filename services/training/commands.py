@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.errors import ConfigurationError
 from services.training.environment import known_model, needs_torch
 from services.training.evaluation.command import evaluate_command
 from services.training.release_commands import explain_command, export_command, promote_command
@@ -81,19 +82,24 @@ def train(
 
 
 def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
+    from services.training.ancestry import ancestors_of, data_changed_since, name_of
     from services.training.cross_validation import cross_validate
     from services.training.data.labels import LABELS
     from services.training.data.load import load_config_data
     from services.training.fit import FitSettings, fit
     from services.training.network import load_classifier, save_classifier
-    from services.training.start import name_of, prepare_start
+    from services.training.start import prepare_start
 
+    commit = _commit()  # of the code that runs, not of what is checked out when it ends
     typer.echo("reading and cleaning the data ...")
     dataset = load_config_data(config)
     typer.echo(f"{len(dataset.train)} training texts from {sum(m.train > 0 for m in dataset.manifest)} data sets")
+    _check_validation_texts(dataset)
     _warn_of_empty_classes(dataset)
+    ancestors = ancestors_of(config.base)
+    for sentence in data_changed_since(ancestors, {entry.name: entry.sha256 for entry in dataset.manifest}):
+        typer.secho(sentence, fg="yellow", err=True)
     run.mkdir(parents=True, exist_ok=True)
-    (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
     typer.echo("preparing the model to start from ...")
     folder = prepare_start(config.base, run / "base", [item.text for item in dataset.train])
     steps = config.steps
@@ -118,20 +124,37 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     if not result.finished:
         typer.echo(f"stopped after {result.steps} steps; the same command continues from {run / 'checkpoint.pt'}")
         raise typer.Exit(130)
+    # Only now: a run that was refused because its data changed keeps the manifest of the weights it has.
+    (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
     save_classifier(classifier, tokenizer, run / "model")
     record = {
         "model": model,
         "base": name_of(config.base),
+        "ancestors": [ancestor.model_dump(mode="json") for ancestor in ancestors],
         "pieces": tokenizer.get_vocab_size(),
         "config": config.model_dump(mode="json"),
         "settings": asdict(settings),
         "result": asdict(result),
-        "commit": _commit(),
+        "commit": commit,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     (run / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     typer.echo(f"{result.steps} steps, {result.texts} texts in {result.seconds:.0f} s; weights in {run / 'model'}")
     typer.echo(f"next: tidegate export {model}, tidegate evaluate {model}, tidegate promote {model}")
+
+
+def _check_validation_texts(dataset: Dataset) -> None:
+    """Before hours of training: the export calibrates on validation texts, and refuses to go on without any.
+
+    Raises:
+        ConfigurationError: the data has none that may shape weights.
+    """
+    if not dataset.valid_to_learn_from():
+        raise ConfigurationError(
+            "the data has no validation text of a trainable set, and `tidegate export` needs some to calibrate the scores. Mark rows "
+            "with `valid` in the column that `split:` names, or leave `split:` out: then a tenth of the texts, by their hash, is "
+            "for validation (more texts may be needed)"
+        )
 
 
 def _warn_of_empty_classes(dataset: Dataset) -> None:
@@ -146,8 +169,11 @@ def _warn_of_empty_classes(dataset: Dataset) -> None:
 
 
 def _commit() -> str:
+    """The checked-out commit, with `-dirty` where tracked files differ from it; empty outside a repository."""
+    # Without locks: somebody else may be at work in the same checkout.
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10)  # noqa: S607
-    except OSError:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return found.stdout.strip()

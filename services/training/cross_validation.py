@@ -1,7 +1,9 @@
 """K-fold cross-validation: how much of a result is the luck of the split. An option; it costs k trainings.
 
-Folds go by a hash of the text, so copies of a text stay together. Each fold is a run folder of its own (`fold-1` ...), which
-resumes like any other; the table it leaves (`folds.json`) has AUROC per label and fold.
+Folds go by a hash of the text before any evasion, or of its group's name, so that copies of a text, cloaked or not, and the sides
+of a contrast stay together; of public sets it knows no groups, so variants of one prompt may be on both sides. Told to stop, it ends
+with the fold it is at, unscored. Each fold is a run folder of its own (`fold-1` ...), which resumes like any other; the table it leaves
+(`folds.json`) has AUROC per label and fold.
 """
 
 from __future__ import annotations
@@ -24,16 +26,21 @@ from services.training.predict import predict_torch, targets_of
 __all__ = ["cross_validate", "fold_number"]
 
 
-def fold_number(text: str, folds: int) -> int:
-    """Which fold a text is held out in."""
-    return int.from_bytes(hashlib.sha256(exact_key(text).encode("utf-8", "replace")).digest()[4:8], "big") % folds
+def fold_number(item: Item, folds: int) -> int:
+    """Which fold an item is held out in."""
+    key = exact_key(item.group or item.text)
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "replace")).digest()[4:8], "big") % folds
 
 
 def cross_validate(
     base: Path, dataset: Dataset, run: Path, settings: FitSettings, folds: int
 ) -> dict[str, list[float]]:
-    """Train on all but one fold, score on it, for each; returns and writes AUROC per label."""
-    numbers = [fold_number(item.text, folds) for item in dataset.train]
+    """Train on all but one fold, score on it, for each; returns and writes AUROC per label.
+
+    Raises:
+        typer.Exit: it was told to stop; the same command continues.
+    """
+    numbers = [fold_number(item, folds) for item in dataset.train]
     results: dict[str, list[float]] = {label: [] for label in LABELS}
     for fold in range(folds):
         train = [item for item, number in zip(dataset.train, numbers, strict=True) if number != fold]
@@ -41,7 +48,13 @@ def cross_validate(
         typer.echo(f"fold {fold + 1} of {folds}: {len(train)} texts to train on, {len(held)} held out")
         classifier, tokenizer = load_classifier(base, LABELS)
         steps = None if settings.steps is None else max(1, settings.steps * (folds - 1) // folds)
-        fit(classifier, tokenizer, train, run / f"fold-{fold + 1}", replace(settings, steps=steps))
+        place = run / f"fold-{fold + 1}"
+        result = fit(classifier, tokenizer, train, place, replace(settings, steps=steps))
+        if not result.finished:
+            typer.echo(
+                f"stopped after {result.steps} steps of fold {fold + 1}; the same command continues from {place}"
+            )
+            raise typer.Exit(130)
         logits = predict_torch(classifier, tokenizer, [item.text for item in held], settings.width)
         truth = targets_of(held)
         for column, label in enumerate(LABELS):

@@ -1,8 +1,9 @@
 """The part of `metrics.json` (what `tidegate evaluate` writes) that the gate compares, and whether two of them can be compared.
 
-Quality is the AUROC of each label and language, each public task's own metrics, and the functional tests; robustness is the recall
-that each evasion leaves; false positives are those on harmless sentences that name an identity and on prompts that only look bad.
-Pure: documents in, figures and checks out.
+Quality is the AUROC of each label and language, its F1 at the policy's flag (a rare label whose scores all shrink keeps its ranking and
+its small calibration error, and flags nothing any more), each public task's own metrics, and the functional tests. Robustness is the
+recall that each evasion leaves; false positives are those on harmless sentences that name an identity and on prompts that only look
+bad. Pure: documents in, figures and checks out.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class _Label(_Part):
     label: str
     language: str
     auroc: _Figure
+    f1: _Figure
     ece: _Figure
 
 
@@ -102,6 +104,7 @@ class Metrics(_Part):
         wrong: dict[str, _Figure] = {}
         if at_thresholds:
             functional = self.functional.by_language if self.functional else {}
+            quality |= {f"F1 at flag {one.label} {one.language}": one.f1 for one in self.labels}
             quality |= {f"functional tests {language}": figure for language, figure in functional.items()}
             robustness = {f"{one.evasion} {one.language}": one.recall_after for one in self.evasions}
             wrong = {f"identity terms {one.language}": one.false_positives for one in self.identity}
@@ -135,6 +138,9 @@ def comparable_figures(new: Metrics, live: Metrics) -> tuple[Figures, Figures, l
         problems.append(
             _problem("suite", f"the new version was measured with {new.suite!r}: evaluate it with {_SUITE!r}")
         )
+    if live.suite != _SUITE:
+        # A sample's intervals are wide, and nearly everything lies inside them.
+        problems.append(_problem("suite", f"the live version was measured with {live.suite!r}: {again}"))
     if new.data.sha256 != live.data.sha256:
         problems.append(_problem("test texts", f"the live version was measured on other data: {again}"))
     same_policy = new.policy.version == live.policy.version

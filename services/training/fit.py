@@ -2,7 +2,8 @@
 
 Promises: with a step count (no time budget) an interrupted and resumed run computes what the uninterrupted run computes;
 with a time budget the learning rate follows the share of the budget that is used, and the clock goes on where it
-stopped. A checkpoint appears whole or not at all, and a run that is killed or told to stop continues from the last whole one.
+stopped. A checkpoint appears whole or not at all, and a run that is killed or told to stop continues from the last whole one,
+unless other settings, texts, targets or starting weights are given to it: then it refuses, and says which. Nor does a full disk end it.
 Word embeddings stay frozen: rare pieces keep their pretrained place. Devices, precision and several GPUs are Accelerate's
 business: under `accelerate launch` each process takes its share of every batch.
 """
@@ -24,12 +25,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from services.errors import ConfigurationError
 from services.training.batches import batch_order
+from services.training.board import Board
 from services.training.cpu_encoder import train_fast_on_cpu
 from services.training.data.dataset import Item
+from services.training.identity import differences, digest_of_texts, digest_of_weights, without_digests
 from services.training.network import Classifier
 
 __all__ = ["FitResult", "FitSettings", "fit", "masked_loss"]
@@ -120,7 +122,10 @@ class _Run:
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.step, self.texts, self.spent, self.loss = 0, 0, 0.0, float("nan")
         self.checkpoint = out / "checkpoint.pt"
-        self.identity = {**asdict(settings), "texts": len(items), "checkpoint_s": None, "threads": None}
+        self.identity = {
+            **asdict(settings), "checkpoint_s": None, "threads": None,
+            "texts": len(items), "content": digest_of_texts(self.ids, targets), "start": digest_of_weights(model.encoder),
+        }  # fmt: skip
         out.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.is_file():
             self._load()
@@ -130,7 +135,7 @@ class _Run:
         self.model.train()
         began, saved = time.monotonic() - self.spent, time.monotonic()
         total = settings.steps or -(-len(self.ids) // settings.batch)
-        with SummaryWriter(str(self.out / "tensorboard")) as board, _progress() as bar:
+        with Board(self.out / "tensorboard") as board, _progress() as bar:
             task = bar.add_task("", total=total, completed=self.step, loss=self.loss, share=0.0)
             for indexes in batch_order([len(x) for x in self.ids], settings.batch, settings.seed, self.step):
                 self.spent = time.monotonic() - began
@@ -140,10 +145,13 @@ class _Run:
                 norm = self._one_step(indexes, share)
                 bar.update(task, completed=self.step, loss=self.loss, share=100 * share)
                 if self.step % _LOG_EVERY == 0:
-                    board.add_scalar("train/loss", self.loss, self.step)
-                    board.add_scalar("train/gradient_norm", norm, self.step)
-                    board.add_scalar("train/learning_rate", self.optimizer.param_groups[0]["lr"], self.step)
-                    board.add_scalar("train/texts_per_second", self.texts / max(self.spent, 1e-9), self.step)
+                    scalars = {
+                        "train/loss": self.loss,
+                        "train/gradient_norm": norm,
+                        "train/learning_rate": self.optimizer.param_groups[0]["lr"],
+                        "train/texts_per_second": self.texts / max(self.spent, 1e-9),
+                    }
+                    board.add(self.step, scalars)
                 if time.monotonic() - saved > settings.checkpoint_s:
                     self.spent = time.monotonic() - began
                     self._save()
@@ -178,11 +186,16 @@ class _Run:
 
     def _load(self) -> None:
         state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
-        if state["identity"] != self.identity:
-            changed = sorted(k for k, v in self.identity.items() if state["identity"].get(k) != v)
+        changed = differences(state["identity"], self.identity)
+        if changed:
             raise ConfigurationError(
                 f"{self.checkpoint} was made with other settings or data ({', '.join(changed)}): remove it or use another --out"
             )
+        if without_digests(state["identity"]):
+            Console(stderr=True).print(
+                f"{self.checkpoint} is of an earlier Tidegate, which did not note the texts a run was trained on: it is continued with "
+                f"those that are here now.", style="yellow"
+            )  # fmt: skip
         self.plain_model.load_state_dict(state["model"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])

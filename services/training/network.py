@@ -54,7 +54,8 @@ def prepare_base(base: str, target: Path, texts: list[str], pieces: int | None =
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"base model {base!r} cannot be loaded ({error.__class__.__name__}). Give --base a folder with config.json, "
-            f"model.safetensors and tokenizer.json, or the hub name intfloat/multilingual-e5-small where a hub is reachable"
+            f"model.safetensors and tokenizer.json (from a mirror of the hub, or from a colleague who has it: these three files are "
+            f"enough), or the hub name intfloat/multilingual-e5-small where a hub is reachable"
         ) from error
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     #: A text counts as much as a word of frequency 1e-7: enough to keep what the posts need beyond the word list.

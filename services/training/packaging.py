@@ -2,7 +2,8 @@
 
 Promises: RUN/served has a `version.json` only when it is complete, with the sha256 of every file, so that a later step notices an
 export that was cut off or changed; the record names no folder of this machine; a folder above the size that git can carry is an
-error. The training data is read again, because calibration and quantisation need its validation texts; test texts are not looked at.
+error. The training data is read again, because calibration and quantisation need its validation texts; test texts, and sets that may
+not be trained on, are not looked at. A version that was trained on from another lists that one's data as well.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.errors import ConfigurationError
-from services.training.config import SHIPPED_CONFIG, TrainConfig, load_config
+from services.training.ancestry import ancestors_of
+from services.training.config import DEFAULT_BASE, SHIPPED_CONFIG, TrainConfig, load_config
 from services.training.promotion import now
 from services.training.versions import (
     MAX_MODEL_BYTES,
     VERSION_FILE,
+    Ancestor,
     VersionRecord,
     fingerprint,
     size_of,
@@ -56,7 +59,7 @@ def export_run(
     calibrate(run, dataset)
     # Without its record a folder cannot be promoted: it stays so until every file is in place.
     (target / VERSION_FILE).unlink(missing_ok=True)
-    texts = [item.text for item in dataset.valid]
+    texts = [item.text for item in dataset.valid_to_learn_from()]
     export_model(run / "model", target, texts, int8_activations=int8_activations)
     check_size(target)
     trained = read_json(run / "run.json") or {}
@@ -68,11 +71,19 @@ def export_run(
         seed=trained.get("settings", {}).get("seed"),
         config=_portable({**trained.get("config", {}), "int8_activations": int8_activations}),
         data=[_source(entry) for entry in dataset.manifest_json()],
+        ancestors=_ancestors(trained),
         files={name: fingerprint(target / name) for name in MODEL_FILES},
         metrics=None,  # of an earlier export, if there are any; `tidegate evaluate` measures this one
     )
     write_record(target, record)
     return record
+
+
+def _ancestors(trained: dict[str, Any]) -> list[Ancestor]:
+    """What the run noted when it started; of a run from before that was noted, what its base says now."""
+    if "ancestors" in trained:
+        return [Ancestor.model_validate(entry) for entry in trained["ancestors"]]
+    return ancestors_of(trained.get("config", {}).get("base", DEFAULT_BASE))
 
 
 def check_trained(run: Path) -> None:

@@ -27,7 +27,7 @@ def targets_of(items: Sequence[Item]) -> NDArray[np.float64]:
 def predict_torch(
     model: Classifier, tokenizer: Tokenizer, texts: Sequence[str], width: int = 128, *, bf16: bool = True
 ) -> NDArray[np.float64]:
-    """Logits (n, labels) of the trained model; texts longer than `width` tokens are cut."""
+    """Logits (n, labels) of the trained model, computed where it lies; texts longer than `width` tokens are cut."""
     tokenizer.no_padding()
     tokenizer.enable_truncation(width)
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
@@ -35,13 +35,14 @@ def predict_torch(
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     logits = np.zeros((len(ids), len(model.labels)))
     model.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    device = next(model.parameters()).device
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for start in track(range(0, len(order), _BATCH), description="scoring", transient=True):
             part = order[start : start + _BATCH]
             longest = max(len(ids[i]) for i in part)
-            tokens = torch.tensor([ids[i] + [1] * (longest - len(ids[i])) for i in part])
-            mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in part])
-            logits[part] = model(tokens, mask).float().numpy()
+            tokens = torch.tensor([ids[i] + [1] * (longest - len(ids[i])) for i in part], device=device)
+            mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in part], device=device)
+            logits[part] = model(tokens, mask).float().cpu().numpy()
     return logits
 
 

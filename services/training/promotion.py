@@ -161,7 +161,9 @@ def roll_back(model: ModelFolder, server: ModelServer | None, tell: Tell) -> tup
     live = _live_version(model)
     target = model.before(live)
     if target is None:
-        raise ConfigurationError(f"there is no version before {live} in {model.path}: nothing to go back to")
+        raise ConfigurationError(
+            f"there is no version before {live} in {model.path} that was not withdrawn: nothing to go back to"
+        )
     note = _Note(previous=live)
     _write_note(model, note)
     _go_live(model, target, note, server, tell)

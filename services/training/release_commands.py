@@ -240,13 +240,18 @@ def _list(folder: ModelFolder) -> None:
             promotion.at if promotion else "",
             str(promotion.replaces or "") if promotion else "",
             record.created if record else "",
-            record.commit[:10] if record else "",
+            _short(record.commit) if record else "",
             f"{sum(size_of(folder.version_path(number)).values()) / 1e6:.1f}",
             _remark(promotion),
         )
     output().print(table)
     if was_cut_off(folder):
         _tell("a promotion is under way, or was cut off: then the next promote or --rollback undoes it")
+
+
+def _short(commit: str) -> str:
+    name, mark, dirty = commit.partition("-")
+    return name[:10] + mark + dirty
 
 
 def _remark(promotion: Promotion | None) -> Text:

@@ -19,12 +19,12 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from services.errors import ConfigurationError
-from services.serving import MODEL_FILES
+from services.training.ancestry import check_start, is_served, start_of, write_start
 from services.training.data.labels import LABELS
 from services.training.export import restore_rows
 from services.training.network import Classifier, prepare_base, save_classifier
 
-__all__ = ["name_of", "prepare_start", "restore_served"]
+__all__ = ["prepare_start", "restore_served"]
 
 #: The export's names of a layer's parts (graph.py), and BERT's.
 _PRODUCTS = {
@@ -42,24 +42,21 @@ def prepare_start(base: str, target: Path, texts: list[str]) -> Path:
     `texts` decide which pieces of a base model's vocabulary stay; a served version keeps the vocabulary it has.
 
     Raises:
-        ConfigurationError: the model cannot be loaded; the message says how to get one.
+        ConfigurationError: the model cannot be loaded, and the message says how to get one; or `target` was made from another.
     """
-    if _is_served(Path(base)) and not (target / "config.json").is_file():
-        restore_served(Path(base), target)
+    start = start_of(base)
+    if (target / "config.json").is_file():
+        check_start(target, start)
         return target
-    return prepare_base(base, target, texts)
-
-
-def name_of(base: str) -> str:
-    """How a record names what was started from: a hub name as it is, of a folder no more than its name."""
-    folder = Path(base)
-    if _is_served(folder):
-        return f"{folder.resolve().parent.name} version {folder.name}"
-    return base if "/" in base and not folder.is_dir() else folder.name
-
-
-def _is_served(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in MODEL_FILES)
+    fresh = target.with_name(target.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed here, maybe of another base
+    if is_served(Path(base)):
+        restore_served(Path(base), fresh)
+    else:
+        prepare_base(base, fresh, texts)
+    write_start(fresh, start)
+    fresh.replace(target)
+    return target
 
 
 def restore_served(version: Path, target: Path) -> None:
@@ -112,6 +109,7 @@ def _classifier(nodes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Class
         max_position_embeddings=positions.shape[0],
         type_vocab_size=1,
         pad_token_id=1,
+        layer_norm_eps=float(nodes["__module.norm/aten::layer_norm/MVN"].get_attributes()["eps"]),
     )
     weights = {
         "embeddings.word_embeddings.weight": words,

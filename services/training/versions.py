@@ -24,6 +24,7 @@ from services.training.model_config import chosen_version, labels_of, with_chose
 __all__ = [
     "MAX_MODEL_BYTES",
     "VERSION_FILE",
+    "Ancestor",
     "FileEntry",
     "ModelFolder",
     "Promotion",
@@ -63,6 +64,15 @@ class Promotion(_Document):
     withdrawn: str | None = None
 
 
+class Ancestor(_Document):
+    """A version whose weights training went on from: whatever it had learned may still be in them."""
+
+    name: str
+    base: dict[str, Any] = {}
+    files: dict[str, FileEntry] = {}
+    data: list[dict[str, Any]] = []
+
+
 class VersionRecord(_Document):
     """`version.json`: enough to say where a version is from and to make it again."""
 
@@ -76,6 +86,8 @@ class VersionRecord(_Document):
     config: dict[str, Any] = {}
     #: Of each data set: name, licence, how many texts, sha256 of its files. Never a text.
     data: list[dict[str, Any]] = []
+    #: The versions that training went on from, the nearest first; `data` is of the last training alone.
+    ancestors: list[Ancestor] = []
     files: dict[str, FileEntry] = {}
     #: What `tidegate evaluate` wrote, when it was there.
     metrics: dict[str, Any] | None = None
@@ -196,13 +208,20 @@ class ModelFolder:
         return read_record(self.version_path(version))
 
     def before(self, version: int) -> int | None:
-        """The version to go back to: the one that this version replaced, else the highest below it; None without any."""
+        """The version to go back to: the one that this version replaced, else the highest below it that nobody has withdrawn.
+
+        None without any.
+        """
         record = self.record(version)
         replaced = record.promotion.replaces if record and record.promotion else None
         there = self.versions()
         if replaced in there and replaced != version:
             return replaced
-        return max((number for number in there if number < version), default=None)
+        return max((number for number in there if number < version and not self._withdrawn(number)), default=None)
+
+    def _withdrawn(self, version: int) -> bool:
+        record = self.record(version)
+        return record is not None and record.promotion is not None and record.promotion.withdrawn is not None
 
     def withdraw(self, version: int, at: str) -> None:
         """Note in the record of a version that is no longer live that it was taken out of service."""

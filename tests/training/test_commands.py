@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from typer.testing import CliRunner, Result
 
 from services.errors import ConfigurationError
 from services.serving import MODEL_FILES, load_engine
-from services.training.commands import app
+from services.training.commands import _commit, app
 from services.training.data.labels import LABELS
+from services.training.release_commands import _short
 from services.training.versions import ModelFolder, VersionRecord, read_record
 from tests.training.tiny import texts
 
@@ -58,6 +61,71 @@ def chain(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     run = folder / "run"
     trained = call("train", "review", "--config", folder / "toy.yaml", "--base", base, "--out", run, "--steps", 40)
     return Chain(folder, trained, call("export", "review", "--run", run))
+
+
+def test_a_finished_run_with_other_labels_is_refused_and_keeps_the_manifest_of_its_weights(
+    chain: Chain, base: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(chain.run, tmp_path / "run")
+    before = (tmp_path / "run" / "data.json").read_bytes()
+    rows = [f"{text},{int(not bad)}" for text, bad in texts(600)]
+    (tmp_path / "toy.csv").write_text("\n".join(["text,toxicity", *rows]), encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text(_CONFIG, encoding="utf-8")
+    where = ("--config", tmp_path / "toy.yaml", "--base", base, "--out", tmp_path / "run")
+    refused = call("train", "review", *where, "--steps", 40)
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "other settings or data (the training texts or their labels)" in str(refused.exception)
+    assert (tmp_path / "run" / "data.json").read_bytes() == before
+
+
+def test_without_validation_texts_training_does_not_begin(base: Path, tmp_path: Path) -> None:
+    rows = [f"{text},{int(bad)},train" for text, bad in texts(40)]
+    (tmp_path / "toy.csv").write_text("\n".join(["text,toxicity,split", *rows]), encoding="utf-8")
+    config = _CONFIG.replace("language: en", "language: en, split: split")
+    (tmp_path / "toy.yaml").write_text(config, encoding="utf-8")
+    where = ("--config", tmp_path / "toy.yaml", "--base", base, "--out", tmp_path / "run")
+    refused = call("train", "review", *where, "--steps", 4)
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "no validation text of a trainable set" in str(refused.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_version_trained_on_from_another_lists_the_data_of_both(chain: Chain, tmp_path: Path) -> None:
+    version, run = tmp_path / "review" / "7", tmp_path / "run"
+    shutil.copytree(chain.run / "served", version)
+    rows = [f"{text},{int(bad)}" for text, bad in texts(200, seed=3)]
+    (tmp_path / "toy.csv").write_text("\n".join(["text,toxicity", *rows]), encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text(_CONFIG, encoding="utf-8")
+    where = ("--config", tmp_path / "toy.yaml", "--base", version, "--out", run)
+    trained = call("train", "review", *where, "--steps", 2)
+    assert trained.exit_code == 0, trained.output
+    assert "toy: review version 7 was trained on other files of this name" in trained.output
+    assert call("export", "review", "--run", run).exit_code == 0
+    record, before = read_record(run / "served"), read_record(version)
+    assert record is not None
+    assert before is not None
+    (ancestor,) = record.ancestors
+    assert (ancestor.name, ancestor.data, ancestor.files) == ("review version 7", before.data, before.files)
+    assert record.data != before.data
+
+
+def test_a_commit_says_whether_tracked_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    (tmp_path / "code.py").write_text("1\n")
+    git("add", "code.py")
+    git("commit", "-qm", "first")
+    git("tag", "v1")  # which must not stand in for the hash
+    (tmp_path / "untracked").write_text("")
+    head = git("rev-parse", "HEAD")
+    assert _commit() == head
+    (tmp_path / "code.py").write_text("2\n")
+    assert _commit() == f"{head}-dirty"
+    assert _short(_commit()) == f"{head[:10]}-dirty"
 
 
 def test_training_says_what_comes_next_and_warns_of_labels_without_texts(chain: Chain) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from datasketch import MinHash
 
 from services.errors import ConfigurationError
 from services.training.commands import _warn_of_empty_classes
@@ -16,7 +18,7 @@ from services.training.config import DataConfig, TableConfig, TrainConfig, load_
 from services.training.data.dataset import Dataset, load_dataset
 from services.training.data.labels import LABELS
 from services.training.data.load import load_config_data
-from services.training.data.near_duplicates import HeldOut, exact_key
+from services.training.data.near_duplicates import HeldOut, _grams, exact_key
 from services.training.data.own_examples import EXAMPLES, own_sources
 from services.training.data.sources import SOURCES, Example, Source
 from services.training.data.tables import table_source
@@ -83,6 +85,34 @@ def test_a_file_in_another_encoding_says_how_to_name_it(tmp_path: Path) -> None:
     assert [item.text for item in (*rows.train, *rows.valid, *rows.test)] == ["你好，世界"]
 
 
+def test_an_encoding_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("text,hate\nfine,0\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"own\.csv: there is no encoding 'utf-88'"):
+        loaded(TableConfig(path=path, encoding="utf-88"))
+
+
+@pytest.mark.parametrize("name", ["own.csv", "own.jsonl"])
+def test_utf_8_read_as_utf_16_says_how_to_name_the_encoding(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("text,hate\nfine,0\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=rf"{name} is not utf-16 \(UTF-16 stream .*`encoding:`"):
+        loaded(TableConfig(path=path, encoding="utf-16"))
+
+
+def test_half_a_surrogate_pair_names_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"text": "fine", "hate": 0}\n{"text": "half \\ud83d", "hate": 0}\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"own\.jsonl, row 2: the text holds half of a surrogate pair"):
+        loaded(TableConfig(path=path))
+
+
+def test_a_table_that_is_not_there_is_not_taken_for_a_public_set(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"the table .*gone\.csv is not there: mend its `path:`") as error:
+        loaded(TableConfig(path=tmp_path / "gone.csv"))
+    assert "public" not in str(error.value)
+
+
 def test_an_unknown_label_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("data: {tables: [{path: own.csv, labels: {rudeness: column}}]}", encoding="utf-8")
@@ -140,6 +170,26 @@ def test_no_held_out_text_and_no_near_copy_of_one_is_trained_on() -> None:
         evasion_share=0.0,
     )
     assert [item.text for item in dataset.train] == ["an entirely different sentence"]
+
+
+def test_held_out_texts_are_indexed_in_bounded_memory_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"{n} {'so many different words that a text is as long as a post ' * 3}{n * n}" for n in range(600)]
+    held, asked = words[::2], [f"{word}!" for word in words] + [word[:60] for word in words]
+    tracemalloc.start()
+    try:
+        index = HeldOut(held)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        found = index.contains(asked)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    grams = sum(sys.getsizeof(gram) for text in asked for gram in _grams(exact_key(text)))
+    assert peak < grams / 10
+    generator = MinHash.generator
+    monkeypatch.setattr(MinHash, "generator", lambda sets, **options: generator(list(sets), **options))
+    assert HeldOut(held).contains(asked) == found
+    assert 0 < sum(found) < len(found)
 
 
 def test_nothing_of_the_own_examples_is_in_two_splits() -> None:

@@ -6,6 +6,7 @@ import math
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from services.errors import ConfigurationError
+from services.training.board import Board
 from services.training.data.dataset import Item
 from services.training.fit import FitResult, FitSettings, fit, masked_loss
 from tests.training.tiny import classifier, items
@@ -135,6 +138,61 @@ def test_a_checkpoint_of_other_settings_is_refused_and_says_which(base: Path, tm
     other = FitSettings(batch=4, width=32, steps=9, threads=1, learning_rate=1e-3)
     with pytest.raises(ConfigurationError, match=r"other settings or data \(learning_rate, steps\)"):
         trained(base, tmp_path, other)
+
+
+def test_a_checkpoint_of_other_labels_texts_or_weights_is_refused_and_says_which(base: Path, tmp_path: Path) -> None:
+    trained(base, tmp_path)
+    flipped = [replace(item, targets=tuple(1 - target for target in item.targets)) for item in items(40)]
+    with pytest.raises(
+        ConfigurationError, match=r"\(the training texts or their labels\): remove it or use another --out"
+    ):
+        trained(base, tmp_path, texts=flipped)
+    with pytest.raises(ConfigurationError, match=r"\(the training texts or their labels\)"):
+        trained(base, tmp_path, texts=items(40, seed=2))
+    model, tokenizer = classifier(base)
+    model.encoder.embeddings.LayerNorm.weight.data += 0.1
+    with pytest.raises(ConfigurationError, match=r"\(the model to start from\)"):
+        fit(model, tokenizer, items(40), tmp_path, _SETTINGS)
+
+
+def test_a_checkpoint_from_before_there_were_digests_is_continued_and_said_to_be_so(
+    base: Path, tmp_path: Path, uninterrupted: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_a_process(_STOPPED, base, tmp_path).returncode == 0
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["identity"]["content"], state["identity"]["start"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert equal(trained(base, tmp_path)[0], uninterrupted)
+    assert "is of an earlier Tidegate" in " ".join(capsys.readouterr().err.split())
+
+
+_NO_ROOM = """
+import pathlib, resource, sys
+from tests.training.test_fit import _SETTINGS, replace, trained
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))  # the file system refuses every byte beyond
+result = trained(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), replace(_SETTINGS, steps=40, checkpoint_s=1e9))[1]
+print(result.finished, result.steps)
+"""
+
+
+def test_a_disk_without_room_for_the_curves_does_not_end_the_run(base: Path, tmp_path: Path) -> None:
+    done = in_a_process(_NO_ROOM, base, tmp_path)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.splitlines()[-1] == "True 40"
+    assert done.stderr.count("TensorBoard's file in") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_tensorboard_reads_the_curves(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        board.add(10, {"train/loss": 0.5, "train/gradient_norm": 2.0})
+        board.add(20, {"train/loss": 0.25})
+    (file,) = tmp_path.iterdir()
+    points = [
+        (e.step, v.tag, v.tensor.float_val[0]) for e in EventFileLoader(str(file)).Load() for v in e.summary.value
+    ]
+    assert points == [(10, "train/loss", 0.5), (10, "train/gradient_norm", 2.0), (20, "train/loss", 0.25)]
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("write failed")])

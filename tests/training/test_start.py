@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 
 from services.errors import ConfigurationError
 from services.serving import MODEL_FILES, EngineSettings, load_engine
+from services.training.ancestry import START_FILE, name_of
 from services.training.calibration import Calibration
 from services.training.data.labels import LABELS
 from services.training.export import export_model
 from services.training.network import load_classifier, save_classifier
 from services.training.predict import predict_torch
-from services.training.start import name_of, prepare_start
+from services.training.start import prepare_start
 from tests.training.tiny import classifier, texts
 
 pytestmark = [
@@ -57,6 +59,51 @@ def test_a_model_that_is_there_already_is_not_made_again(version: Path, tmp_path
     (folder / "head.safetensors").write_bytes(b"trained meanwhile")
     assert prepare_start(str(version), tmp_path / "base", []) == folder
     assert (folder / "head.safetensors").read_bytes() == b"trained meanwhile"
+
+
+def test_a_run_that_began_with_one_model_refuses_to_go_on_with_another(
+    version: Path, base: Path, tmp_path: Path
+) -> None:
+    prepare_start(str(version), tmp_path / "run" / "base", [])
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"started from toy version 7, and is now to start from {base.name}: use another --out",
+    ):
+        prepare_start(str(base), tmp_path / "run" / "base", ["a text"])
+
+
+def test_a_version_whose_files_changed_is_another_start(version: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "toy" / "7"
+    shutil.copytree(version, copy)
+    prepare_start(str(copy), tmp_path / "run" / "base", [])
+    prepare_start(str(version), tmp_path / "run" / "base", [])  # the same files elsewhere are the same start
+    (copy / "tables.npz").write_bytes((copy / "tables.npz").read_bytes() + b"more")
+    with pytest.raises(ConfigurationError, match="toy version 7, whose files have changed since: use another --out"):
+        prepare_start(str(copy), tmp_path / "run" / "base", [])
+
+
+def test_a_base_prepared_before_starts_were_kept_is_taken_as_it_is(version: Path, base: Path, tmp_path: Path) -> None:
+    folder = prepare_start(str(base), tmp_path / "base", ["a text"])
+    (folder / START_FILE).unlink()
+    assert prepare_start(str(version), tmp_path / "base", []) == folder
+
+
+def test_what_a_killed_preparation_left_is_not_taken_for_another_base(
+    version: Path, base: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(base, tmp_path / "base.new")
+    model, _ = load_classifier(prepare_start(str(version), tmp_path / "base", []))
+    assert model.labels == LABELS
+
+
+def test_the_epsilon_of_the_norms_is_the_one_that_is_served(base: Path, tmp_path: Path) -> None:
+    model, tokenizer = classifier(base)
+    model.encoder.config.layer_norm_eps = 1e-5
+    save_classifier(model, tokenizer, tmp_path / "model")
+    served = tmp_path / "toy" / "1"
+    export_model(tmp_path / "model", served, sample(20))
+    folder = prepare_start(str(served), tmp_path / "base", [])
+    assert json.loads((folder / "config.json").read_text())["layer_norm_eps"] == pytest.approx(1e-5, rel=1e-3)
 
 
 def test_int8_activations_cannot_be_trained_further_and_nothing_is_left(base: Path, tmp_path: Path) -> None:

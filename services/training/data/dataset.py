@@ -12,12 +12,13 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from services.errors import ConfigurationError
 from services.training.data.cleaning import clean, language_of
 from services.training.data.evasion import evade
+from services.training.data.groups import group_of
 from services.training.data.labels import LABELS
 from services.training.data.near_duplicates import HeldOut, exact_key
 from services.training.data.sources import Example, Source, Targets
@@ -28,12 +29,16 @@ __all__ = ["Dataset", "Item", "SourceManifest", "load_dataset"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One example with the name of its source; `targets` holds NaN where the label is not known, in the order of `LABELS`."""
+    """One example with the name of its source; `targets` holds NaN where the label is not known, in the order of `LABELS`.
+
+    Items of one `group` belong together in any split: it is the text before an evasion, or the name of its contrast group.
+    """
 
     text: str
     targets: tuple[float, ...]
     source: str
     language: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,11 @@ class Dataset:
     valid: list[Item]
     test: list[Item]
     manifest: list[SourceManifest]
+
+    def valid_to_learn_from(self) -> list[Item]:
+        """The validation texts that may shape weights (a calibration does): those of trainable sets."""
+        barred = {entry.name for entry in self.manifest if not entry.trainable}
+        return [item for item in self.valid if item.source not in barred]
 
     def manifest_json(self) -> list[dict[str, object]]:
         """The manifest, ready for JSON."""
@@ -108,10 +118,12 @@ def load_dataset(
             chosen = randomness.sample(chosen, max(1, round(len(chosen) * scale)))
         for copy in range(one.source.repeat):
             share = evasion_share if copy == 0 else max(evasion_share, 0.3)
-            train += [_item(_evaded(e, one.source, share, randomness), one.source) for e in chosen]
+            train += [_item(_evaded(e, one.source, share, randomness), one.source, group_of(e)) for e in chosen]
         manifest.append(_manifest(one, chosen))
     random.Random(seed).shuffle(train)
-    valid, test = ([_item(e, one.source) for one in loaded for e in one.splits[split]] for split in ("valid", "test"))
+    valid, test = (
+        [_item(e, one.source, group_of(e)) for one in loaded for e in one.splits[split]] for split in ("valid", "test")
+    )
     return Dataset(train, valid, test, manifest)
 
 
@@ -134,7 +146,7 @@ def _read(source: Source, folder: Path) -> _Loaded:
             loaded.duplicates += 1
             continue
         seen.add(key)
-        loaded.splits[example.split].append(Example(text, example.targets, example.split, example.language))
+        loaded.splits[example.split].append(replace(example, text=text))
     return loaded
 
 
@@ -175,10 +187,10 @@ def _language(example: Example, source: Source) -> str:
     return example.language or source.language or language_of(example.text)
 
 
-def _item(example: Example, source: Source) -> Item:
+def _item(example: Example, source: Source, group: str) -> Item:
     nan = float("nan")
     targets = tuple(example.targets.get(label, nan) for label in LABELS)
-    return Item(example.text, targets, source.name, _language(example, source))
+    return Item(example.text, targets, source.name, _language(example, source), group)
 
 
 def _manifest(one: _Loaded, chosen: Sequence[Example]) -> SourceManifest:

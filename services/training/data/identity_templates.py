@@ -2,8 +2,8 @@
 
 They serve twice: some teach that a name is no insult, the others measure whether it was learned. Promises: a sentence is held out
 when its term is (by a hash of the term) *and* its template is; sentences that share only one of the two with the held-out ones
-are neither trained on nor measured on, so neither the words nor the wording of a measured sentence was ever seen. Names of persons and
-occupations are no identities and are left out.
+are neither trained on nor measured on, so no template teaches a measured sentence, its wording or its term. Other data sets do speak
+of the same groups. Names of persons and occupations are no identities and are left out.
 """
 
 from __future__ import annotations

@@ -2,14 +2,15 @@
 
 MinHash over character 5-grams (64 permutations, Jaccard 0.8) by `datasketch`. Promises: exact matches after folding case, width
 and white space are always found; near ones with the probability that MinHash gives (above 0.95 at a similarity of 0.9). It looks
-from the training side at held-out texts only; duplicates inside the training data are found by their exact key.
+from the training side at held-out texts only; duplicates inside the training data are found by their exact key. Memory grows with the
+signatures of the held-out texts and with the texts themselves, not with what is compared of them.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from datasketch import MinHash, MinHashLSH
 
@@ -35,9 +36,8 @@ class HeldOut:
         self._exact = {exact_key(text) for text in texts}
         self._index = MinHashLSH(threshold=_SIMILARITY, num_perm=_PERMUTATIONS)
         keys = sorted(key for key in self._exact if len(key) >= _SHORTEST)
-        grams = [_grams(key) for key in keys]
         with self._index.insertion_session() as session:
-            for key, signature in zip(keys, MinHash.generator(grams, num_perm=_PERMUTATIONS), strict=True):
+            for key, signature in zip(keys, _signatures(keys), strict=True):
                 session.insert(key, signature)
 
     def __len__(self) -> int:
@@ -48,10 +48,14 @@ class HeldOut:
         keys = [exact_key(text) for text in texts]
         long = [i for i, key in enumerate(keys) if len(key) >= _SHORTEST and key not in self._exact]
         found = [key in self._exact for key in keys]
-        signatures = MinHash.generator([_grams(keys[i]) for i in long], num_perm=_PERMUTATIONS)
-        for i, signature in zip(long, signatures, strict=True):
+        for i, signature in zip(long, _signatures(keys[i] for i in long), strict=True):
             found[i] = bool(self._index.query(signature))
         return found
+
+
+def _signatures(keys: Iterable[str]) -> Iterator[MinHash]:
+    """One after the other: a text's 5-grams weigh fifty times the text, so they never lie in memory all at once."""
+    return iter(MinHash.generator((_grams(key) for key in keys), num_perm=_PERMUTATIONS))
 
 
 def _grams(key: str) -> list[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.errors import ConfigurationError
 from services.training.data.folds import fold_of
+from services.training.data.groups import GroupedExample
 from services.training.data.labels import LABELS, benign
 from services.training.data.sources import Example, Source, Targets
 
@@ -103,4 +104,5 @@ class _Read:
     path: Path
 
     def __call__(self, _folder: Path) -> Iterator[Example]:
-        yield from (Example(e.text, e.targets, e.split) for e in read_examples(self.path))
+        for one in read_examples(self.path):
+            yield GroupedExample(one.text, one.targets, one.split, group=f"{self.path.name}/{one.group}")

@@ -11,6 +11,7 @@ import csv
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["postgres_source", "table_source"]
 
 _WORDS = {"true": 1.0, "yes": 1.0, "y": 1.0, "是": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "否": 0.0}
 _OPEN = {"", "nan", "null", "none", "na", "n/a", "?"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 #: Held-out texts kept at most: enough for tight intervals.
 _HELD_OUT_CAP = 20_000
 
@@ -33,10 +35,20 @@ Row = Mapping[str, Any]
 
 
 def table_source(table: TableConfig) -> Source:
-    """The source of a CSV or JSONL file; its folder is the file's."""
+    """The source of a CSV or JSONL file; its folder is the file's.
+
+    Raises:
+        ConfigurationError: the file is not there, is neither, or its encoding has no such name.
+    """
+    if not table.path.is_file():
+        raise ConfigurationError(
+            f"the table {table.path} is not there: mend its `path:` under data.tables (relative paths are relative to the "
+            f"configuration's folder)"
+        )
     form = table.format or {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(table.path.suffix.lower())
     if form is None:
         raise ConfigurationError(f"{table.path}: is it csv or jsonl? Say so with `format:` in the configuration")
+    _check_encoding(table)
     rows = _csv_rows if form == "csv" else _json_rows
 
     def read(_folder: Path) -> Iterator[Example]:
@@ -69,6 +81,15 @@ def postgres_source(config: PostgresConfig, query: Callable[[str], Iterable[Row]
     )
 
 
+def _check_encoding(table: TableConfig) -> None:
+    try:
+        table.path.open(encoding=table.encoding).close()
+    except LookupError as error:
+        raise ConfigurationError(
+            f"{table.path.name}: there is no encoding {table.encoding!r}; utf-8, utf-16, gb18030, big5 and latin-1 are some that exist"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Columns:
     name: str
@@ -84,6 +105,11 @@ class _Columns:
             text = row.get(self.text)
             if not isinstance(text, str) or not text.strip():
                 continue
+            if _SURROGATE.search(text):
+                raise ConfigurationError(
+                    f"{self.name}, row {number}: the text holds half of a surrogate pair (an escape like \\ud83d without its other "
+                    f"half), which is no character and cannot be encoded: write it whole, or leave the row out"
+                )
             yield Example(text, self._targets(row, columns, number), self._split(row, text, number))
         if columns is None:
             raise ConfigurationError(f"{self.name} has no rows")
@@ -164,7 +190,7 @@ def _csv_rows(path: Path, encoding: str) -> Iterator[tuple[int, Row]]:
     try:
         with path.open(encoding=encoding, newline="") as file:
             yield from enumerate(csv.DictReader(file), start=2)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise _wrong_encoding(path, encoding, error) from error
     except csv.Error as error:
         raise ConfigurationError(f"{path.name} is not CSV: {error}") from error
@@ -180,14 +206,16 @@ def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, Row]]:
                     if not isinstance(row, dict):
                         raise ConfigurationError(f"{path.name}, line {number} is not a JSON object")
                     yield number, row
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise _wrong_encoding(path, encoding, error) from error
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path.name}, line {number} is not JSON: {error.msg}") from error
 
 
-def _wrong_encoding(path: Path, encoding: str, error: UnicodeDecodeError) -> ConfigurationError:
+def _wrong_encoding(path: Path, encoding: str, error: UnicodeError) -> ConfigurationError:
+    # UTF-16 without its mark is a UnicodeError that knows no place.
+    place = f"byte {error.start} cannot be read" if isinstance(error, UnicodeDecodeError) else str(error)
     return ConfigurationError(
-        f"{path.name} is not {encoding} (byte {error.start} cannot be read): say its encoding with `encoding:`, "
+        f"{path.name} is not {encoding} ({place}): say its encoding with `encoding:`, "
         f"for example gb18030 for Chinese files of Windows"
     )

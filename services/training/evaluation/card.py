@@ -106,7 +106,10 @@ def _parts(document: Document) -> Iterator[str]:
             f"{one['language']} {_figure(one['false_positives'])}, spread over {one['terms']} terms {one['spread']:.3f}"
             for one in document["identity"]
         )
-        yield f"Identity terms in harmless sentences, terms and templates never trained on, false positives: {rates}."
+        yield (
+            f"Identity terms in harmless sentences (these sentences and templates were never trained on; other texts with the terms "
+            f"were), false positives: {rates}."
+        )
     if document["evasions"]:
         head = ("evasion", "language", "mean drop of the score", "recall after", "false positives on clean texts after")
         yield _table(head, map(_evasion, document["evasions"]))

@@ -1,8 +1,10 @@
 """Part 4: does naming a group raise a score? False positives on the non-toxic sentence templates, per identity term.
 
 Every sentence is benign, so a flag for any label is wrong, and a model without this bias flags all terms alike. Measured on the
-held-out part of `data.identity_templates`: neither the term nor the template of a sentence was trained on. Promises: the same
-sentences each time, the terms taking turns.
+held-out part of `data.identity_templates`: neither a measured sentence nor its template was trained on, nor another sentence of the
+templates with its term. The words are not unseen: other data sets speak of the same groups, often with hatred, which is where such a
+bias comes from. Promises: the same sentences each time, the terms taking turns. Intervals resample terms, not sentences: a few terms
+make all the sentences, and how a model takes a term is most of what it says of its sentences.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.training.data.identity_templates import FILES, FOLDER, read
-from services.training.evaluation.metrics import Figure, share
+from services.training.evaluation.metrics import Figure, clustered_share
 from services.training.evaluation.sampling import take_evenly
 
 __all__ = ["IdentityResult", "Template", "judge_templates", "read_templates"]
@@ -79,7 +81,7 @@ def judge_templates(
     by_rate = np.array([rate.rate for rate in rates])
     return IdentityResult(
         language=cases[0].language,
-        false_positives=share(wrong, rounds=rounds),
+        false_positives=clustered_share(wrong, [case.term for case in cases], rounds=rounds),
         terms=len(rates),
         spread=float(by_rate.std()),
         widest=float(by_rate.max() - by_rate.min()),

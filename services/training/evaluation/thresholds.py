@@ -6,7 +6,8 @@ where a label holds for `BASE_RATE` of the texts. A rare label is raised to that
 air must hold at the share that the data has. Where a label is rarer still, the precision is lower: the policy is the operator's.
 
 Promises: flag <= review <= block, all inside `BOUNDS`; a label whose texts are too few, or whose scores never reach the precision,
-takes the precision itself as its score. Pure: arrays in, numbers out.
+takes the precision itself as its score. The texts given here are validation texts; `BASE_RATE` is the one number that was chosen with
+test texts in view. Pure: arrays in, numbers out.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ PRECISIONS: Mapping[str, float] = {"flag": 0.70, "review": 0.80, "block": 0.92}
 #: A person in danger is shown to a person early, and never blocked.
 _OWN: Mapping[str, Mapping[str, float]] = {"self_harm": {"flag": 0.70, "review": 0.75}}
 BOUNDS = (0.25, 0.99)
-#: One text in seven: a stream that people thought worth reviewing. Chosen on a half-trained model, where .05 let two thirds of the
-#: functional tests' wanted cases through, and the data's own shares flagged two fifths of benign sentences that name an identity.
+#: One text in seven: a stream that people thought worth reviewing. Chosen by looking at tests, once, for all labels together: on a
+#: half-trained model .05 let two thirds of the functional tests' wanted cases through, and the data's own shares flagged two fifths of
+#: the benign sentences that name an identity. So these two parts of the evaluation are not untouched by what they measure.
 BASE_RATE = 0.15
 #: A precision over fewer texts than this is luck.
 _FEWEST = 20

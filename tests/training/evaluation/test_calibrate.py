@@ -11,7 +11,7 @@ from services.errors import ConfigurationError
 from services.review.policy import load_policy
 from services.training.calibrate import THRESHOLDS_FILE, calibrate
 from services.training.calibration import CALIBRATION_FILE, Calibration
-from services.training.data.dataset import Dataset
+from services.training.data.dataset import Dataset, Item, SourceManifest
 from services.training.data.labels import LABELS
 from services.training.network import save_classifier
 from tests.training.tiny import classifier, items, write_base
@@ -54,6 +54,18 @@ def test_other_texts_are_scored_anew(run: Path) -> None:
     first = Calibration.load(run / "model", LABELS).offsets[TOXICITY]
     calibrate(run, Dataset([], items(200, seed=9)[:120], [], []))
     assert Calibration.load(run / "model", LABELS).offsets[TOXICITY] != first
+
+
+def test_texts_that_may_not_be_trained_on_shape_no_weight(run: Path) -> None:
+    calibrate(run, DATA)
+    before = (run / "model" / CALIBRATION_FILE).read_bytes()
+    # The same texts judged the other way round: they would turn every slope.
+    barred = [Item(i.text, tuple(1 - t for t in i.targets), "barred", i.language) for i in DATA.valid]
+    entry = SourceManifest("barred", "en", "NC", False, "hash", {}, 0, 1, 0, 200, 0, 0, 0, {}, {})  # noqa: FBT003
+    calibrate(run, Dataset([], [*DATA.valid, *barred], [], [entry]))
+    assert (run / "model" / CALIBRATION_FILE).read_bytes() == before
+    with pytest.raises(ConfigurationError, match="validation texts of a trainable set"):
+        calibrate(run, Dataset([], barred, [], [entry]))
 
 
 def test_a_run_without_a_model_says_what_to_do(tmp_path: Path) -> None:

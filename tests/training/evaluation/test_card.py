@@ -29,6 +29,12 @@ def test_every_part_of_the_evaluation_is_in_the_card() -> None:
         assert expected in text
 
 
+def test_the_card_does_not_say_that_a_term_was_never_seen() -> None:
+    text = figures(evaluation_of(made_findings()).document())
+    assert "these sentences and templates were never trained on; other texts with the terms were" in text
+    assert "terms and templates never" not in text
+
+
 def test_an_evaluation_that_found_nothing_says_nothing() -> None:
     assert figures(evaluation_of(Findings()).document()) == "0 of the project's 0 targets are met."
 

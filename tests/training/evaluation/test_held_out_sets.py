@@ -15,7 +15,7 @@ pytest.importorskip("datasketch")
 from services.training.data import identity_templates
 from services.training.data.dataset import Item
 from services.training.data.folds import fold_of
-from services.training.evaluation.identity_terms import judge_templates, read_templates
+from services.training.evaluation.identity_terms import Template, judge_templates, read_templates
 from services.training.evaluation.outside_sets import OUTSIDE_SETS, judge_outside, read_outside
 from services.training.evaluation.robustness import evasion_cases, judge_evasion, safe_prompts
 from services.training.evaluation.sampling import take, take_evenly, take_items
@@ -112,6 +112,13 @@ def test_the_spread_is_over_terms(tmp_path: Path) -> None:
     found = judge_templates(cases, scores, scores > 0.5, rounds=10)
     assert (found.false_positives.value, found.spread, found.widest) == (0.5, 0.5, 1.0)
     assert [(rate.term, rate.rate) for rate in found.worst] == [(terms[0], 1.0), (terms[1], 0.0)]
+
+
+def test_the_interval_is_as_wide_as_two_terms_make_it_however_many_sentences_they_fill() -> None:
+    cases = [Template(f"sentence {n}", ("one", "other")[n % 2], "en") for n in range(200)]
+    flagged = np.array([[case.term == "one"] for case in cases])
+    found = judge_templates(cases, flagged.astype(float), flagged, rounds=100).false_positives
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
 def test_sets_that_are_not_there_are_empty(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from services.training.evaluation.metrics import (
     class_accuracy,
     class_macro_f1,
     class_weighted_f1,
+    clustered_share,
     ece,
     f1,
     f1_at,
@@ -110,6 +111,18 @@ def test_an_interval_holds_the_value_and_the_same_seed_gives_the_same_one() -> N
 def test_more_texts_give_a_narrower_interval() -> None:
     few, many = (bootstrap(mean, np.tile([0.0, 1.0], n), rounds=200) for n in (10, 1000))
     assert many.high - many.low < few.high - few.low
+
+
+def test_the_interval_of_a_clustered_share_counts_clusters_and_not_texts() -> None:
+    passed, clusters = np.repeat([True, False, True, True], 50), list(np.repeat(["a", "b", "c", "d"], 50))
+    found, single = clustered_share(passed, clusters), share(passed)
+    assert (found.value, found.positives, found.negatives) == (single.value, single.positives, single.negatives)
+    assert found.high - found.low > 4 * (single.high - single.low)
+
+
+def test_clusters_of_one_text_each_are_a_plain_share() -> None:
+    passed = np.arange(40) % 3 == 0
+    assert clustered_share(passed, [f"{n:02}" for n in range(40)]) == share(passed)
 
 
 def test_a_share_counts_both_sides() -> None:

@@ -20,8 +20,8 @@ def document(served: Mapping[str, str], quality: float = 0.9, **changes: Any) ->
         "policy": {"id": "default", "version": "p1", "flags": {"hate": 0.5}},
         "data": {"sha256": "d1", "test": 200},
         "labels": [
-            {"label": "hate", "language": "zh", "auroc": good, "ece": error, "threshold": 0.5},
-            {"label": "spam", "language": "en", "auroc": unknown, "ece": unknown, "threshold": 0.5},
+            {"label": "hate", "language": "zh", "auroc": good, "f1": good, "ece": error, "threshold": 0.5},
+            {"label": "spam", "language": "en", "auroc": unknown, "f1": unknown, "ece": unknown, "threshold": 0.5},
         ],
         "tasks": [{"name": "cold", "metrics": {"accuracy": good}}],
         "functional": {"by_language": {"zh": good}, "behaviours": []},

@@ -8,12 +8,14 @@ import pytest
 
 from services.errors import ConfigurationError
 from services.training.evaluated import comparable_figures, read_metrics
+from services.training.gate import failed, judge
 from tests.unit.training.evaluations import document
 
 
 def test_every_kind_of_figure_reaches_the_gate() -> None:
     figures = read_metrics(document({}), "x").figures(at_thresholds=True)
-    assert set(figures.quality) == {"hate zh", "spam en", "task cold accuracy", "functional tests zh"}
+    labels = {"hate zh", "spam en", "F1 at flag hate zh", "F1 at flag spam en"}
+    assert set(figures.quality) == labels | {"task cold accuracy", "functional tests zh"}
     assert set(figures.robustness) == {"leet en"}
     assert set(figures.calibration_error) == {"hate zh", "spam en"}
     assert set(figures.false_positives) == {"identity terms zh", "safe prompts"}
@@ -50,6 +52,24 @@ def test_other_test_texts_and_a_sample_stand_against_a_comparison() -> None:
     assert texts.startswith("comparison test texts: the live version was measured on other data")
     assert "--live-metrics" in texts
     assert not any(check.passed for check in problems)
+
+
+def test_figures_of_a_sample_of_the_live_version_stand_against_a_comparison() -> None:
+    live = read_metrics(document({}, suite="quick"), "x")
+    _, _, (problem,) = comparable_figures(read_metrics(document({}), "x"), live)
+    assert problem.sentence.startswith(
+        "comparison suite: the live version was measured with 'quick': evaluate the live"
+    )
+    assert not problem.passed
+
+
+def test_a_label_whose_scores_shrink_below_its_threshold_fails_although_it_ranks_as_before() -> None:
+    live = document({})
+    (label, other) = live["labels"]
+    lost = {"value": 0.0, "low": 0.0, "high": 0.0, "positives": 100, "negatives": 100}
+    new = document({}, labels=[{**label, "f1": lost}, other])
+    figures, before, _ = comparable_figures(read_metrics(new, "x"), read_metrics(live, "x"))
+    assert [check.name for check in failed(judge(figures, before))] == ["F1 at flag hate zh"]
 
 
 def test_under_another_policy_only_what_needs_no_threshold_is_compared() -> None:

@@ -169,11 +169,12 @@ def test_figures_of_other_files_are_not_taken_for_the_live_version_s(ground: Gro
     assert "are not of the files of version 1" in ground.promote("--live-metrics", str(given))
 
 
-def test_a_live_version_whose_files_are_not_here_is_not_compared(ground: Ground) -> None:
+def test_a_live_version_with_a_missing_file_fails_the_gate_and_is_replaced_only_by_force(ground: Ground) -> None:
     (ground.model.version_path(1) / "model.bin").unlink()
     said = ground.promote()
-    assert "it has no model files here" in said
-    assert "version 2 is live" in said
+    assert "the gate fails: all of the live version: not known: model.bin is missing in" in said
+    assert ground.model.versions() == [1]
+    assert "version 2 is live" in ground.promote("--force", "its files are lost")
 
 
 def test_other_labels_are_refused_by_name_and_cannot_be_forced(ground: Ground) -> None:

@@ -53,6 +53,22 @@ def test_a_version_whose_predecessor_was_removed_goes_back_to_the_next_lower_one
     assert make_model(tmp_path, {3: 2, 5: 4}, live=5).before(5) == 3
 
 
+def test_a_withdrawn_version_is_none_to_go_back_to(tmp_path: Path) -> None:
+    # 2 was replaced by 4 and pruned since; 3 was taken out of service.
+    model = make_model(tmp_path, {1: None, 3: 2, 4: 2}, live=4)
+    model.withdraw(3, "2026-02-02T00:00:00Z")
+    assert model.before(4) == 1
+    model.withdraw(1, "2026-02-02T00:00:00Z")
+    assert model.before(4) is None
+
+
+def test_a_record_from_before_there_were_ancestors_is_read(tmp_path: Path) -> None:
+    (tmp_path / "version.json").write_text('{"format": 1, "model": "toy", "data": [{"name": "a"}]}')
+    record = read_record(tmp_path)
+    assert record is not None
+    assert (record.data, record.ancestors) == ([{"name": "a"}], [])
+
+
 def test_a_damaged_record_reads_as_none(tmp_path: Path) -> None:
     model = make_model(tmp_path, {1: None})
     (model.version_path(1) / "version.json").write_text('{"model": ')
