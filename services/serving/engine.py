@@ -114,7 +114,7 @@ class Engine:
             "INFERENCE_PRECISION_HINT": settings.precision,
             "ENABLE_CPU_PINNING": False,  # two instances would be pinned to the same core
             # Where a CPU has int8 products, activations are rounded as the model runs, with a scale for as many neighbours as
-            # the weights have: with another number OpenVINO takes slower products (19.0 against 14.5 ms a row, measured 2026-11).
+            # the weights have; without that a row takes 19.0 ms instead of 14.5 (measured 2026-11): docs/decisions/0011.
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": matrix_columns,
         }
         if settings.cache is not None:

@@ -88,7 +88,7 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     from services.training.data.load import load_config_data
     from services.training.fit import FitSettings, fit
     from services.training.network import load_classifier, save_classifier
-    from services.training.start import prepare_start
+    from services.training.start import check_keeps, keep_of_start, prepare_start
 
     commit = _commit()  # of the code that runs, not of what is checked out when it ends
     typer.echo("reading and cleaning the data ...")
@@ -102,6 +102,8 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     run.mkdir(parents=True, exist_ok=True)
     typer.echo("preparing the model to start from ...")
     folder = prepare_start(config.base, run / "base", [item.text for item in dataset.train])
+    if config.keep_of_start:
+        check_keeps(folder)
     steps = config.steps
     if steps is None and config.minutes is None:
         steps = max(1, round(len(dataset.train) / config.batch * config.epochs))
@@ -126,6 +128,8 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
         raise typer.Exit(130)
     # Only now: a run that was refused because its data changed keeps the manifest of the weights it has.
     (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+    if config.keep_of_start:
+        keep_of_start(classifier, folder, config.keep_of_start)
     save_classifier(classifier, tokenizer, run / "model")
     record = {
         "model": model,

@@ -100,6 +100,9 @@ class TrainConfig(_Strict):
     seed: int = 1
     threads: int = Field(2, ge=1)
     checkpoint_minutes: float = Field(3.0, gt=0)
+    #: At the end, weights are averaged with those that training started from, which keep this share (WiSE-FT, Wortsman et al. 2022,
+    #: arXiv:2109.01903). For training on from a model that already knows the task: less is forgotten.
+    keep_of_start: float = Field(0.0, ge=0, lt=1)
 
 
 def load_config(path: Path) -> TrainConfig:

@@ -1,11 +1,11 @@
 """From a trained folder to the files that the serving engine loads: int8 graph, tables, tokenizer, labels.
 
-Weights and the embedding table become int8 with a scale for each 32 columns; positions and the head stay float, and the
-calibration of the scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations
-stay bf16 (float32 where a CPU has no bf16) unless `int8_activations` asks for NNCF's post-training quantisation (transformer preset,
-smooth quantisation, calibrated on held-out texts): fastest on a CPU with VNNI and without bf16, at the price of many changed decisions
-(docs/decisions/0008). Promises: the target
-folder is complete or untouched. `agreement.py` measures what the quantisation changed.
+Weights and the embedding table become int8 with a scale for each few columns; positions and the head stay float, and the
+calibration of the scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations stay
+bf16 (float32 where a CPU has no bf16) and are rounded for the products as the model runs where the CPU has int8 products
+(docs/decisions/0011), unless `int8_activations` asks for NNCF's post-training quantisation (transformer preset, smooth quantisation,
+calibrated on held-out texts), at the price of many changed decisions (docs/decisions/0008). Promises: the target folder is complete
+or untouched. `agreement.py` measures what the quantisation changed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from services.training.network import Classifier, load_classifier
 
 __all__ = ["export_model", "quantise_rows", "restore_rows"]
 
-#: Columns that share a scale in a row of the table. One scale a row changed 0.4 % of decisions by itself, 32 columns 0.25 %.
+#: Columns that share a scale in a row of the table. One scale a row changed 0.4 % of decisions by itself.
 _TABLE_COLUMNS = 16
 #: Inputs that share a scale in a row of a layer's matrix, and in the activations that it is multiplied with.
-_MATRIX_COLUMNS = 64
+_MATRIX_COLUMNS = 32
 #: Texts that calibrate activations.
 _SAMPLES = 400
 
@@ -95,7 +95,7 @@ def export_model(
     weights, bias = Calibration.load(trained, model.labels).fold(
         model.head.weight.detach().numpy(), model.head.bias.detach().numpy()
     )
-    np.savez(
+    np.savez_compressed(
         part / "tables.npz",
         rows=rows,
         scales=scales,

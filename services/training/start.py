@@ -1,8 +1,8 @@
 """What training starts from: a base model, or a served version, which is how the shipped model is fine-tuned on data of one's own.
 
-Promises: a folder restored from a served version computes what that version serves, because it holds the very int8 values as
-float32; the calibration of its scores is in the head. It does not give back the float32 weights that were rounded when the version
-was exported: nothing has them.
+Promises: a folder restored from a served version computes what that version serves, but for how the engine rounds activations,
+because it holds the very int8 values as float32; the calibration of its scores is in the head. It does not give back the float32
+weights that were rounded when the version was exported: nothing has them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from services.errors import ConfigurationError
 from services.training.ancestry import check_start, is_served, start_of, write_start
 from services.training.data.labels import LABELS
 from services.training.export import restore_rows
-from services.training.network import Classifier, prepare_base, save_classifier
+from services.training.network import Classifier, load_classifier, prepare_base, save_classifier
 
-__all__ = ["prepare_start", "restore_served"]
+__all__ = ["check_keeps", "keep_of_start", "prepare_start", "restore_served"]
 
 #: The export's names of a layer's parts (graph.py), and BERT's.
 _PRODUCTS = {
@@ -57,6 +57,27 @@ def prepare_start(base: str, target: Path, texts: list[str]) -> Path:
     write_start(fresh, start)
     fresh.replace(target)
     return target
+
+
+def check_keeps(start: Path) -> None:
+    """Whether there is anything to keep; before hours of training.
+
+    Raises:
+        ConfigurationError: the start knows no task: its head is chance, and averaging with it would spoil the trained one.
+    """
+    if not (start / "head.safetensors").is_file():
+        raise ConfigurationError(
+            "keep_of_start needs a start that is trained already (a served version), not a base model"
+        )
+
+
+def keep_of_start(model: Classifier, start: Path, share: float) -> None:
+    """Average the trained weights, in place, with those of the folder that training started from, which count by `share`."""
+    before = load_classifier(start)[0].state_dict()
+    with torch.no_grad():
+        for name, weights in model.state_dict().items():
+            if weights.is_floating_point():
+                weights.lerp_(before[name].to(weights.device), share)
 
 
 def restore_served(version: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from services.errors import ConfigurationError
 from services.serving import MODEL_FILES, EngineSettings, load_engine
@@ -17,7 +18,7 @@ from services.training.data.labels import LABELS
 from services.training.export import export_model
 from services.training.network import load_classifier, save_classifier
 from services.training.predict import predict_torch
-from services.training.start import prepare_start
+from services.training.start import check_keeps, keep_of_start, prepare_start
 from tests.training.tiny import classifier, texts
 
 pytestmark = [
@@ -129,3 +130,20 @@ def test_a_record_names_a_start_without_this_machines_folders(version: Path, bas
     assert name_of(str(version)) == "toy version 7"
     assert name_of(str(base)) == base.name
     assert name_of("intfloat/multilingual-e5-small") == "intfloat/multilingual-e5-small"
+
+
+def test_trained_weights_are_averaged_with_the_start(version: Path, tmp_path: Path) -> None:
+    folder = prepare_start(str(version), tmp_path / "base", [])
+    before = load_classifier(folder)[0].state_dict()
+    model, _ = load_classifier(folder)
+    with torch.no_grad():
+        model.head.weight.add_(4.0)
+    keep_of_start(model, folder, 0.25)
+    assert torch.allclose(model.head.weight, before["head.weight"] + 3.0, atol=1e-5)
+    assert torch.equal(model.head.bias, before["head.bias"])
+
+
+def test_a_base_model_has_nothing_to_keep(version: Path, base: Path, tmp_path: Path) -> None:
+    check_keeps(prepare_start(str(version), tmp_path / "base", []))
+    with pytest.raises(ConfigurationError, match="trained already"):
+        check_keeps(base)
