@@ -1,4 +1,4 @@
-"""A BERT of two layers and 64 dimensions with a tokenizer of about 500 pieces, made from nothing, and texts to train it on."""
+"""A BERT of two layers and 32 dimensions with a tokenizer of about 500 pieces, made from nothing, and texts to train it on."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write_base(folder: Path) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(3)
     config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=64, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=140, hidden_dropout_prob=0.1,
     )  # fmt: skip
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
