@@ -29,14 +29,16 @@ def test_a_hundred_percent_of_failures_stop_consumption_and_a_repaired_deploymen
                 assert problem.startswith("consumption is stopped: 20 accepted messages in a row failed")
                 assert not dispatcher.ready()
                 assert dispatcher.answer("/healthz")[0] == 200  # a restart would repair nothing
-                lettered = len(topics.read("toy.requested.dlq"))
-                assert lettered < 20
-                consumed = dispatcher.metric("tidegate_consumed_total", capability="toy")
                 topics.send("toy.requested", [toy_event("fine") for _ in range(50)])
-                dispatcher.wait(lambda: sum(topics.committed("toy.requested").values()) == lettered, "committed")
+
+                # Letters may still be on their way, and batches come back in any order: committed is what was given up without a gap.
+                dispatcher.wait(
+                    lambda: sum(topics.committed("toy.requested").values()) == _given_up(topics), "committed"
+                )
+                assert dispatcher.metric("tidegate_consumed_total", capability="toy") <= 100
                 assert dispatcher.stop() == 0
-                assert consumed <= 100
-            assert len(topics.read("toy.requested.dlq")) == lettered
+            lettered = len(topics.read("toy.requested.dlq"))
+            assert lettered < 20
 
             repaired = {**deployment.environment, "TIDEGATE_DEAD_LETTER_MAX_CONSECUTIVE": "1000"}
             with running("dispatcher", repaired, logs) as dispatcher:
@@ -46,3 +48,9 @@ def test_a_hundred_percent_of_failures_stop_consumption_and_a_repaired_deploymen
         assert len(topics.read("toy.answered")) == 50
     finally:
         topics.close()
+
+
+def _given_up(topics: Topics) -> int:
+    """How many messages from the first one on have a dead letter, without a gap; all of them are in one partition."""
+    offsets = {int(letter.header("dlq-offset")) for letter in topics.read("toy.requested.dlq")}
+    return next(count for count in range(len(offsets) + 1) if count not in offsets)
