@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ import numpy as np
 from services.errors import ConfigurationError
 from services.serving.evidence import deciding_tokens
 from services.serving.packing import Packer, Row
+from services.serving.runtime import core, precision_here
 from services.serving.windows import Span, character_spans, token_windows
 
 if TYPE_CHECKING:
@@ -51,11 +51,14 @@ _SURELY_LONG = 1500
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How to compile. `cache` keeps compiled graphs between starts; `overlap` is in tokens."""
+    """How to compile. `cache` keeps compiled graphs between starts; `overlap` is in tokens.
+
+    `precision` is OpenVINO's name of a type ("bf16", "f32"), None for the one that is fastest here.
+    """
 
     widths: tuple[int, ...] = DEFAULT_WIDTHS
     threads: int = 1
-    precision: str = "bf16"
+    precision: str | None = None
     cache: Path | None = None
     overlap: int = 30
     #: Scores from which the deciding span is looked for; below, the whole window stands for it. No threshold that is chosen from
@@ -106,12 +109,11 @@ class Engine:
         self._last: int = _required(self._tokenizer.token_to_id("</s>"), "</s>")
         self._packer = Packer(settings.widths)
         self._capacity = self._packer.longest - 2
-        core = _core()
         options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": settings.threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": settings.precision,
+            "INFERENCE_PRECISION_HINT": settings.precision or precision_here(),
             "ENABLE_CPU_PINNING": False,  # two instances would be pinned to the same core
             # Where a CPU has int8 products, activations are rounded as the model runs, with a scale for as many neighbours as
             # the weights have; without that a row takes 19.0 ms instead of 14.5 (measured 2026-11): docs/decisions/0011.
@@ -122,11 +124,11 @@ class Engine:
             options["CACHE_DIR"] = str(settings.cache)
         size = self._rows.shape[1]
         # Read once: graphs reshaped from one model share its constants, which saves 20 MB a graph.
-        model = core.read_model(folder / "model.xml")
+        model = core().read_model(folder / "model.xml")
         self._graphs: dict[int, _Graph] = {}
         for width in self._packer.widths:
             model.reshape({"embeddings": [1, width, size], "segments": [1, width]})
-            self._graphs[width] = _Graph(core.compile_model(model, "CPU", options), width, size)
+            self._graphs[width] = _Graph(core().compile_model(model, "CPU", options), width, size)
 
     @property
     def window_tokens(self) -> int:
@@ -204,18 +206,6 @@ class Engine:
             begin, stop = (offsets[start][0], offsets[end - 1][1]) if end > start else (0, last - first)
             spans.append((first + begin, first + stop) if stop > begin else whole)
         return spans
-
-
-@cache
-def _core() -> Any:
-    """OpenVINO, once per process, for as long as the process lives.
-
-    Each `Core` sets a stack for signal handlers and puts the one before back when it goes. Two that overlap and go in the order in
-    which they came leave a stack that is unmapped, and the next signal (Ctrl-C) ends the process with SIGSEGV (OpenVINO 2026.4).
-    """
-    import openvino
-
-    return openvino.Core()
 
 
 def _required(identifier: int | None, piece: str) -> int:

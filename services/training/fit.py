@@ -27,6 +27,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from services.errors import ConfigurationError
+from services.training.arithmetic import fast_bf16
 from services.training.batches import batch_order
 from services.training.board import Board
 from services.training.cpu_encoder import train_fast_on_cpu
@@ -102,7 +103,8 @@ class _Run:
         torch.manual_seed(settings.seed)
         torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, out
-        self.accelerator = Accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
+        on = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.accelerator = Accelerator(mixed_precision="bf16" if fast_bf16(on) else "no", cpu=on.type == "cpu")
         model.encoder.get_input_embeddings().weight.requires_grad = False
         if self.accelerator.device.type == "cpu":
             train_fast_on_cpu(model.encoder, settings.seed)

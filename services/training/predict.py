@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from tokenizers import Tokenizer
 
+from services.training.arithmetic import fast_bf16
 from services.training.data.dataset import Item
 from services.training.network import Classifier
 
@@ -25,9 +26,12 @@ def targets_of(items: Sequence[Item]) -> NDArray[np.float64]:
 
 
 def predict_torch(
-    model: Classifier, tokenizer: Tokenizer, texts: Sequence[str], width: int = 128, *, bf16: bool = True
+    model: Classifier, tokenizer: Tokenizer, texts: Sequence[str], width: int = 128, *, bf16: bool | None = None
 ) -> NDArray[np.float64]:
-    """Logits (n, labels) of the trained model, computed where it lies; texts longer than `width` tokens are cut."""
+    """Logits (n, labels) of the trained model, computed where it lies; texts longer than `width` tokens are cut.
+
+    `bf16` None uses it where the hardware has it.
+    """
     tokenizer.no_padding()
     tokenizer.enable_truncation(width)
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
@@ -36,7 +40,10 @@ def predict_torch(
     logits = np.zeros((len(ids), len(model.labels)))
     model.eval()
     device = next(model.parameters()).device
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device) if bf16 is None else bf16),
+    ):
         for start in track(range(0, len(order), _BATCH), description="scoring", transient=True):
             part = order[start : start + _BATCH]
             longest = max(len(ids[i]) for i in part)
