@@ -88,6 +88,11 @@ class DeadLetterDesk:
         for refusal, _ in self._sender.acknowledged(now_s):
             yield refusal
 
+    @property
+    def held(self) -> int:
+        """Letters that will not be written by this process, because the limit stopped consumption: nobody need wait for them."""
+        return len(self._new) if self.halted is not None else 0
+
     def __len__(self) -> int:
         """Letters that are not settled."""
         return len(self._new) + len(self._sender)

@@ -20,6 +20,7 @@ from consumers.dispatcher.dead_letter_desk import DeadLetterDesk
 from consumers.dispatcher.dead_letter_limit import DeadLetterLimit
 from consumers.dispatcher.flight import Flight
 from consumers.dispatcher.healthy_clock import HealthyClock
+from consumers.dispatcher.in_flight import InFlight
 from consumers.dispatcher.intake import read_record
 from consumers.dispatcher.items import Batch, Item, Refusal
 from consumers.dispatcher.lag import report_lag
@@ -104,9 +105,7 @@ class Dispatcher:
         self._clock = HealthyClock()
         self._published_before: dict[TopicPartition, set[str]] = {}
         self._output_partitions: dict[str, int] = {}
-        self._messages = 0  # accepted and not settled
-        self._bytes = 0
-        self._paused = False
+        self._in_flight = InFlight(ports.consumer, settings)
         self._rate = 0.0  # decided messages a second, while there were any
         self._decided = 0  # since the rate was last looked at
         self._circuits = Circuits(health)
@@ -133,10 +132,11 @@ class Dispatcher:
     def _finished(self) -> bool:
         if self._stop_by is None:
             return False
-        if self._messages == 0 and not len(self._batcher):
+        messages = self._in_flight.messages
+        if messages == self._desk.held and not len(self._batcher):
             return True
         if time.monotonic() > self._stop_by:
-            _log.warning("stopped with work in flight; it will be delivered again", messages=self._messages)
+            _log.warning("stopped with work in flight; it will be delivered again", messages=messages)
             return True
         return False
 
@@ -176,7 +176,7 @@ class Dispatcher:
     # --- in ---
 
     def _take_in(self) -> None:
-        busy = self._messages > 0 or len(self._batcher) > 0
+        busy = self._in_flight.messages > 0 or len(self._batcher) > 0
         try:
             polled = self._ports.consumer.poll(timeout_ms=int(self._look_every_s * 1000) if busy else _IDLE_POLL_MS)
             if not self._assignment.fresh:  # a poll answers nothing while recovery cannot read
@@ -201,9 +201,8 @@ class Dispatcher:
             now = time.monotonic()
             for record in records:
                 ledger.add(record.offset, record.timestamp)
-                self._messages += 1
                 read = read_record(record, capability, ledger, self._settings)
-                self._bytes += read.size_bytes
+                self._in_flight.accept(read.size_bytes)
                 if isinstance(read, Item):
                     for batch in self._batcher.add(read, now):
                         self._flight.add(batch)
@@ -222,8 +221,7 @@ class Dispatcher:
         for partition, found in recovered.items():
             self._assignment.open(partition, found)
             self._published_before[partition] = found.published
-            if self._paused:
-                self._ports.consumer.pause(partition)
+            self._in_flight.assigned(partition)
         return True
 
     def _count_output_partitions(self, capability: Capability) -> int:
@@ -271,7 +269,7 @@ class Dispatcher:
     def _joinable(self) -> int:
         """How many waiting batches may travel as one task."""
         at_once = self._rate * _JOINED_WORK_S / self._settings.batch_size
-        return int(min(at_once, self._messages / _JOIN_EVERY))
+        return int(min(at_once, self._in_flight.messages / _JOIN_EVERY))
 
     # --- back from the workers ---
 
@@ -409,7 +407,7 @@ class Dispatcher:
         for refusal in self._desk.acknowledged(now):
             metrics.DEAD_LETTERED.labels(refusal.capability.name, refusal.reason.value).inc()
             refusal.ledger.settle(refusal.record.offset)
-            self._release(refusal.size_bytes)
+            self._in_flight.release(refusal.size_bytes)
         problem = self._sender.problem or self._desk.problem
         if problem:
             self._circuits.open("kafka-output", problem)
@@ -418,7 +416,7 @@ class Dispatcher:
 
     def _settle_item(self, item: Item, output_offset: int = -1) -> None:
         item.ledger.settle(item.record.offset, output_offset)
-        self._release(item.size_bytes)
+        self._in_flight.release(item.size_bytes)
 
     def _refuse(self, refusal: Refusal) -> None:
         _log.info(
@@ -434,13 +432,9 @@ class Dispatcher:
             metrics.DEAD_LETTER_LIMIT_HIT.set(1)
             self._health.set_condition("dead_letter_limit", f"consumption is stopped: {self._desk.halted}")
 
-    def _release(self, size_bytes: int) -> None:
-        self._messages -= 1
-        self._bytes -= size_bytes
-
     def _forget(self, items: Sequence[Item | Refusal]) -> None:
         for item in items:
-            self._release(item.size_bytes)
+            self._in_flight.release(item.size_bytes)
 
     def _keep_ours(self, batch: Batch) -> bool:
         """Before a batch is sent again: drop what is somebody else's by now. False when nothing is left."""
@@ -451,20 +445,9 @@ class Dispatcher:
     # --- limits, health ---
 
     def _regulate(self, now: float) -> None:
-        """I4: pause at the limits, resume at half."""
-        settings = self._settings
-        full = self._messages >= settings.in_flight_messages or self._bytes >= settings.in_flight_bytes
-        low = self._messages <= settings.in_flight_messages // 2 and self._bytes <= settings.in_flight_bytes // 2
-        must_stop = self._stop_by is not None or self._desk.halted is not None
-        if (full or must_stop) and not self._paused:
-            self._paused = True
-            self._ports.consumer.pause(*self._ports.consumer.assignment())
-        elif self._paused and low and not must_stop:
-            self._paused = False
-            self._ports.consumer.resume(*self._ports.consumer.paused())
+        self._in_flight.regulate(must_stop=self._stop_by is not None or self._desk.halted is not None)
         if self._due("gauges", 0.5, now):
-            metrics.IN_FLIGHT_MESSAGES.set(self._messages)
-            metrics.IN_FLIGHT_BYTES.set(self._bytes)
+            self._in_flight.report()
             metrics.IN_FLIGHT_BATCHES.set(self._flight.out + self._flight.waiting)
             metrics.QUARANTINED.set(self._flight.suspects)
             joined = self._membership.joined()
@@ -478,7 +461,7 @@ class Dispatcher:
 
     def _look_soon(self) -> None:
         # A message behind many others waits for them and not for a look; looking rarely leaves the cores to the model.
-        self._look_every_s = _FIRST_LOOK_S if self._messages < _MANY else _LAST_LOOK_S
+        self._look_every_s = _FIRST_LOOK_S if self._in_flight.messages < _MANY else _LAST_LOOK_S
         self._next["look"] = min(self._next.get("look", 0.0), time.monotonic() + self._look_every_s)
 
 

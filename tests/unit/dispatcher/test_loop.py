@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.errors import TransientError
+from services.errors import DeadLetterReason, TransientError
 from services.messaging import KafkaError
 from services.storage import FinishedBatch
 from tests.unit.dispatcher.scripted import World, toy_value
@@ -142,7 +142,7 @@ def test_i4_a_partition_that_comes_while_consumption_is_paused_is_paused() -> No
     world.kafka.will_revoke, world.kafka.will_assign = "revoked", True
     world.kafka.paused_now.clear()  # Kafka forgets the pause with the partition
     world.rounds()
-    assert world.kafka.paused_now or world.dispatcher._messages < 2
+    assert world.kafka.paused_now or world.dispatcher._in_flight.messages < 2
 
 
 def test_i5_batches_of_a_revoked_partition_settle_to_nothing_and_are_delivered_again() -> None:
@@ -154,7 +154,7 @@ def test_i5_batches_of_a_revoked_partition_settle_to_nothing_and_are_delivered_a
     world.work(*world.orders)  # it comes back to a dispatcher that does not own it
     world.rounds(5)
     assert world.kafka.results() == []
-    assert world.dispatcher._messages == 0
+    assert world.dispatcher._in_flight.messages == 0
     assert world.committed == 0
     world.kafka.will_assign = True
     world.until(lambda: len(world.orders) == 2)
@@ -173,7 +173,7 @@ def test_i5_results_that_wait_to_be_sent_leave_with_their_partition() -> None:
     world.kafka.will_revoke = "lost"
     world.rounds()
     assert len(world.dispatcher._sender) == 0
-    assert world.dispatcher._messages == 0
+    assert world.dispatcher._in_flight.messages == 0
     assert world.kafka.results() == []
 
 
@@ -267,6 +267,18 @@ def test_a_stop_finishes_what_is_in_flight_and_takes_in_nothing_more() -> None:
     assert world.kafka.results() == ["e-0", "e-1"]
 
 
+def test_a_stop_does_not_wait_for_letters_that_the_limit_holds_back() -> None:
+    world = World(dead_letter_max_consecutive=1)
+    world.kafka.log = events(2)
+    world.until(lambda: world.orders)
+    world.work(*world.orders, rejects=[(place, DeadLetterReason.INTERNAL.value, "it raises") for place in range(2)])
+    world.until(lambda: "dead_letter_limit" in world.health.problems())
+    world.dispatcher.stop()
+    world.until(world.dispatcher._finished, rounds=3)
+    assert world.postgres.letters == []
+    assert world.committed == 0  # both are delivered again, to a dispatcher whose deployment is repaired
+
+
 def test_a_poll_that_fails_is_an_outage_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
 
@@ -294,7 +306,7 @@ def test_a_recovery_that_fails_takes_nothing_in_and_is_repeated(monkeypatch: pyt
         world.rounds(4)
         assert world.orders == []
         assert world.kafka.commits == []
-        assert world.dispatcher._messages == 0
+        assert world.dispatcher._in_flight.messages == 0
     world.until(lambda: world.orders)
     assert [item.event_id for item in world.orders[0].items] == ["e-0", "e-1"]
 
