@@ -149,7 +149,7 @@ class Dispatcher:
         if self._due("look", self._look_every_s, started):
             self._look_every_s = min(self._look_every_s * _LOOK_GROWTH, _LAST_LOOK_S)
             self._circuits.guarded("postgres", lambda: self._collect(started))
-        if self._membership.holds():
+        if self._membership.holds(self._committer.silent_s(started)):
             self._sender.send(started)
             self._circuits.guarded("postgres", lambda: self._desk.flush(started))
         self._settle(started)

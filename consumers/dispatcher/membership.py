@@ -1,8 +1,9 @@
-"""Whether this dispatcher may publish: a frozen one wakes up as a zombie whose partitions are somebody else's.
+"""Whether this dispatcher may publish: one that was frozen or cut off may be a zombie whose partitions are somebody else's.
 
 Only the group's coordinator knows, and it refuses a zombie's commit, so a commit is the proof; committing watermarks is harmless.
 Promises: after a gap between two polls that is longer than half of what the group puts up with (`shortest_patience_ms`, of a
-session and of the time between two polls the shorter one), nothing is published before the coordinator took a commit. What
+session and of the time between two polls the shorter one), and after the coordinator was silent for so long (while other brokers
+may well answer), nothing is published before the coordinator took a commit. What
 the client had in its own buffers when it froze is out of reach, and leaves when it wakes.
 """
 
@@ -43,10 +44,13 @@ class Membership:
             self._proven = False
         self._polled_at = now
 
-    def holds(self) -> bool:
-        """Whether results may be published now."""
+    def holds(self, silent_s: float) -> bool:
+        """Whether results may be published now; the coordinator has been silent for so many seconds."""
         if time.monotonic() - self._polled_at > self._longest_gap_s:
             return False  # frozen since the poll: the next one comes first
+        if silent_s > self._longest_gap_s:
+            self._proven = False
+            return False  # asking again would only hold the loop up: the next commit shows when it is back
         if not self._proven:
             self._proven = self._prove()
         return self._proven

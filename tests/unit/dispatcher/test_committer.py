@@ -127,6 +127,35 @@ def test_a_commit_during_a_rebalance_fails_quietly(place: Place, error: KafkaErr
     assert place.consumer.commits == [{0: 7}]
 
 
+def test_the_coordinators_silence_is_counted_from_the_first_commit_without_an_answer(place: Place) -> None:
+    place.committer.commit(10)
+    place.committer.commit(12)
+    assert place.committer.silent_s(12) == 0
+    place.committer.commit(14)
+    assert place.committer.silent_s(14) == 4
+    place.consumer.answers[0].give(CoordinatorNotAvailableError())
+    place.committer.commit(15)
+    place.consumer.answers[1].give(CoordinatorNotAvailableError())
+    place.committer.commit(16)
+    assert place.committer.silent_s(16) == 6
+    place.consumer.answers[2].give(RebalanceInProgressError())
+    place.committer.commit(17)
+    assert place.committer.silent_s(20) == 0
+
+
+def test_an_answer_that_never_comes_does_not_end_all_commits(place: Place) -> None:
+    place.committer.commit(0)
+    place.committer.commit(59)
+    assert len(place.consumer.commits) == 1
+    place.committer.commit(61)
+    assert len(place.consumer.commits) == 2
+    assert place.committer.silent_s(61) == 61
+    place.consumer.answers[1].give()
+    place.committer.commit(62)
+    assert place.committer.silent_s(63) == 0
+    assert not place.circuits
+
+
 def test_who_owns_nothing_commits_nothing(place: Place) -> None:
     place.owned.marks = {}
     place.committer.commit(0)

@@ -318,3 +318,18 @@ def test_a_loop_that_stood_still_longer_than_the_group_may_bear_proves_its_membe
     """The client leaves the group when the loop has not polled for `max_poll_interval_ms`, however long a session is."""
     world = World(session_timeout_ms=session_ms, max_poll_interval_ms=poll_ms)
     assert world.dispatcher._membership._longest_gap_s == 5.0
+
+
+def test_a_loop_whose_coordinator_is_silent_publishes_nothing_while_other_brokers_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.kafka.log = events(2)
+    world.until(lambda: world.orders)
+    world.work(*world.orders)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.dispatcher._committer, "silent_s", lambda _now: 31.0)  # a session is 60 s here
+        world.rounds(5)
+        assert world.kafka.results() == []
+    world.until(lambda: world.kafka.results() == ["e-0", "e-1"])
+    assert world.committed == 2

@@ -1,4 +1,4 @@
-"""A dispatcher that was frozen publishes nothing before the coordinator took a commit of it."""
+"""A dispatcher that was frozen or cut off publishes nothing before the coordinator took a commit of it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_loop_that_polls_often_needs_no_proof(clock: Clock) -> None:
     for _ in range(10):
         clock.now += 4
         held.polled()
-        assert held.holds()
+        assert held.holds(0)
     assert coordinator.commits == 0
 
 
@@ -76,7 +76,7 @@ def test_a_process_that_froze_after_its_poll_polls_first(clock: Clock) -> None:
     held = member(Coordinator())
     held.polled()
     clock.now += 6
-    assert not held.holds()
+    assert not held.holds(0)
 
 
 def test_a_process_that_froze_inside_its_poll_has_to_prove_that_it_is_a_member(clock: Clock) -> None:
@@ -84,9 +84,9 @@ def test_a_process_that_froze_inside_its_poll_has_to_prove_that_it_is_a_member(c
     held = member(coordinator)
     clock.now += 6
     held.polled()
-    assert held.holds()
+    assert held.holds(0)
     assert coordinator.commits == 1
-    assert held.holds()
+    assert held.holds(0)
     assert coordinator.commits == 1  # once is enough
 
 
@@ -97,9 +97,22 @@ def test_a_zombie_publishes_nothing(clock: Clock) -> None:
     clock.now += 60
     for _ in range(3):
         held.polled()
-        assert not held.holds()
+        assert not held.holds(0)
     coordinator.refuses = False  # it joined again, with new partitions
-    assert held.holds()
+    assert held.holds(0)
+
+
+def test_a_process_that_the_coordinator_did_not_answer_publishes_nothing_until_it_took_a_commit(clock: Clock) -> None:
+    coordinator = Coordinator()
+    held = member(coordinator)
+    held.polled()
+    assert held.holds(4)
+    assert not held.holds(6)
+    assert coordinator.commits == 0  # nobody would answer
+    coordinator.refuses = True
+    assert not held.holds(0)  # it is back, and has given the partitions away
+    coordinator.refuses = False
+    assert held.holds(0)
 
 
 def test_who_owns_nothing_has_nothing_to_prove(clock: Clock) -> None:
@@ -108,7 +121,7 @@ def test_who_owns_nothing_has_nothing_to_prove(clock: Clock) -> None:
     held = member(coordinator, Owned(0))
     clock.now += 60
     held.polled()
-    assert held.holds()
+    assert held.holds(0)
 
 
 @pytest.mark.parametrize(("generation", "joined"), [(-1, False), (0, False), (1, True), (17, True)])
