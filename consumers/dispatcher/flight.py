@@ -146,6 +146,17 @@ class Flight:
             self._take(batch)
         return gone
 
+    def lost_with_broker(self, running: Collection[str]) -> list[Batch]:
+        """Take out what was sent and no worker says it runs: the broker lost it. The caller says `again` for each.
+
+        A worker may hold some of them all the same, fetched and not begun: they are done twice, to one effect.
+        """
+        gone = [batch for queue in self._sent.values() for batch in queue.values() if batch.id not in running]
+        for batch in gone:
+            del self._sent[batch.capability.name][batch.id]
+            self._take(batch)
+        return gone
+
     # --- bookkeeping ---
 
     def sent_ids(self) -> list[str]:

@@ -352,8 +352,13 @@ class Dispatcher:
     def _look_at_broker(self) -> bool:
         """A broker that was away between two sends took the batches with it, and no circuit opened."""
         if self._ports.broker_lost():
-            _log.warning("the broker lost what waited there", batches=self._flight.out)
-            self._clock.outages += 1
+            self._clock.outages += 1  # for what workers run, and lose if they end
+            batches = self._flight.lost_with_broker(self._running)
+            _log.warning("the broker lost what waited there; it is sent again", batches=len(batches))
+            for batch in batches:
+                metrics.BATCHES_RESENT.labels(batch.capability.name, "lost_in_outage").inc()
+                if self._keep_ours(batch):
+                    self._flight.again(batch, time.monotonic())
         return True
 
     def _find_lost(self, now: float) -> None:

@@ -84,6 +84,15 @@ class FlightMachine(RuleBasedStateMachine):
             del self.out[batch.id]
             self._again_or_strike(batch, through_outage=through_outage)
 
+    @rule(data=st.data())
+    def lose_the_brokers_queues(self, data: st.DataObject) -> None:
+        running = data.draw(st.sets(st.sampled_from(sorted(self.out)))) if self.out else set()
+        gone = self.flight.lost_with_broker(running)
+        assert {batch.id for batch in gone} == self.out.keys() - running
+        for batch in gone:
+            del self.out[batch.id]
+            self._again_or_strike(batch, through_outage=True)
+
     def _again_or_strike(self, batch: Batch, *, through_outage: bool) -> None:
         if through_outage:
             self.flight.again(batch, self.now + 1)
@@ -189,6 +198,16 @@ def test_a_batch_that_stopped_running_is_lost_one_deadline_later() -> None:
     assert flight.lost(40, {batch.id}) == []
     assert flight.lost(40 + DEADLINE_S, ()) == []
     assert flight.lost(40.1 + DEADLINE_S, ()) == [batch]
+
+
+def test_what_the_broker_lost_is_taken_out_at_once_but_for_what_runs() -> None:
+    flight = Flight(DEADLINE_S)
+    for _ in range(3):
+        flight.add(batch_of(1))
+    first, second, third = (sent_one(flight) for _ in range(3))
+    assert flight.lost_with_broker({second.id}) == [first, third]
+    assert flight.sent_ids() == [second.id]
+    assert flight.finished(second.id, 0) is second
 
 
 def test_capabilities_do_not_overtake_each_other() -> None:

@@ -216,6 +216,21 @@ def test_i6_a_broker_that_lost_its_queues_between_two_sends_blames_no_batch() ->
     assert {len(order.items) for order in world.orders} == {2}
 
 
+def test_what_a_broker_lost_is_sent_again_at_once_and_without_blame_but_for_what_runs() -> None:
+    world = World(batch_size=1)
+    world.kafka.log = events(3)
+    world.until(lambda: len(world.orders) == 3)
+    world.postgres.running = {world.orders[1].batch_id}
+    world.rounds(2)
+    world.broker_lost = True
+    world.rounds(2)  # the deadline of a batch is seconds away
+    assert [order.items[0].event_id for order in world.orders[3:]] == ["e-0", "e-2"]
+    world.work(*world.orders[1:])
+    world.until(lambda: world.committed == 3)
+    assert sorted(world.kafka.results()) == ["e-0", "e-1", "e-2"]
+    assert not any(order.alone for order in world.orders)
+
+
 def test_a_message_that_kills_every_worker_is_found_although_nobody_is_there_each_time() -> None:
     world = World(batch_deadline_s=1e-6)
     world.kafka.log = events(4)
