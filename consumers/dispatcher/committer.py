@@ -8,9 +8,10 @@ an answer is given up after a while, and the next is sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from services.messaging import KafkaError, lost_membership
+from services.messaging import KafkaError, coordinator_answered, lost_membership
 from services.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ _LAST_COMMIT_MS = 5000
 
 
 class Committer:
-    """The loop's thread only."""
+    """The loop's thread only: the client gives answers inside `poll` and inside the next commit."""
 
     def __init__(self, consumer: KafkaConsumer, assignment: Assignment, circuits: Circuits) -> None:
         self._consumer = consumer
         self._assignment = assignment
         self._circuits = circuits
-        self._sent: Any = None  # the future of the commit that has no answer yet
+        self._number = 0  # of the last commit
+        self._waiting = False  # for its answer
         self._sent_at = 0.0
         self._unheard_since: float | None = None
 
@@ -47,23 +49,41 @@ class Committer:
         return 0.0 if self._unheard_since is None else now_s - self._unheard_since
 
     def commit(self, now_s: float) -> None:
-        """Look at the last commit's answer; when there is one, send the next."""
-        if self._sent is not None and not self._sent.is_done:
+        """Unless the last commit waits for its answer, send the next."""
+        if self._waiting:
             if now_s - self._sent_at > _SILENT_AFTER_S:
                 self._unheard("Kafka does not answer a commit")
             if now_s - self._sent_at < _GIVEN_UP_AFTER_S:
                 return
-        elif self._sent is not None:
-            self._note(None if self._sent.succeeded() else self._sent.exception)
-        self._sent = None
         offsets = self._assignment.watermarks()
         if not offsets:
+            self._waiting = False
+            self._heard()  # what is assigned next is the coordinator's answer
             return
-        self._sent_at = now_s
+        self._number += 1
+        self._waiting, self._sent_at = True, now_s
+        # Not the future that is returned: while the coordinator is not known, that one is of looking for it, which another broker
+        # answers (kafka-python 3.0.12).
+        answered = partial(self._answered, self._number)
         try:
-            self._sent = self._consumer.commit_async(offsets)
+            self._consumer.commit_async(offsets, callback=answered)
         except KafkaError as error:
-            self._note(error)
+            answered(offsets, error)
+
+    def _answered(self, number: int, _offsets: object, answer: object) -> None:
+        if number != self._number or not self._waiting:
+            return  # it was given up before
+        self._waiting = False
+        if not isinstance(answer, BaseException):
+            self._heard()
+        elif lost_membership(answer):
+            # During a rebalance this is immediate and ordinary; the next commit holds what is still ours.
+            _log.info("not committed this time", error_class=type(answer).__name__)
+            self._heard()
+        else:
+            self._unheard(f"Kafka does not take commits: {type(answer).__name__}")
+            if coordinator_answered(answer):
+                self._unheard_since = None  # the circuit shows what is wrong; it is no reason to publish nothing
 
     def commit_and_wait(self) -> None:
         """The last commit of this process."""
@@ -75,16 +95,6 @@ class Committer:
         except KafkaError as error:
             # What is not committed is delivered again, and found to be published already.
             _log.warning("the last commit failed", error_class=type(error).__name__)
-
-    def _note(self, error: BaseException | None) -> None:
-        if error is None:
-            self._heard()
-        elif lost_membership(error):
-            # During a rebalance this is immediate and ordinary; the next commit holds what is still ours.
-            _log.info("not committed this time", error_class=type(error).__name__)
-            self._heard()
-        else:
-            self._unheard(f"Kafka does not take commits: {type(error).__name__}")
 
     def _heard(self) -> None:
         self._unheard_since = None

@@ -149,7 +149,7 @@ class Flight:
     def lost_with_broker(self, running: Collection[str]) -> list[Batch]:
         """Take out what was sent and no worker says it runs: the broker lost it. The caller says `again` for each.
 
-        A worker may hold some of them all the same, fetched and not begun: they are done twice, to one effect.
+        Workers may hold some of them all the same, fetched or begun since their last sign of life: those are done twice, to one effect.
         """
         gone = [batch for queue in self._sent.values() for batch in queue.values() if batch.id not in running]
         for batch in gone:

@@ -110,6 +110,8 @@ class Dispatcher:
         self._decided = 0  # since the rate was last looked at
         self._circuits = Circuits(health)
         self._committer = Committer(ports.consumer, self._assignment, self._circuits)
+        # A commit is also how the coordinator's silence is noticed, which must be long before a session ends.
+        self._commit_every_s = min(settings.commit_interval_s, self._membership.longest_gap_s / 2)
         self._running: frozenset[str] = frozenset()
         self._next: dict[str, float] = {}  # when each periodic step is due
         self._look_every_s = _FIRST_LOOK_S
@@ -160,7 +162,7 @@ class Dispatcher:
         if self._decided and self._due("rate", _RATE_EVERY_S, started):
             self._rate += (self._decided / _RATE_EVERY_S - self._rate) / 2
             self._decided = 0
-        if self._due("commit", self._settings.commit_interval_s, started):
+        if self._due("commit", self._commit_every_s, started):
             self._committer.commit(started)
             report_lag(self._ports.consumer, self._assignment)
         if self._due("sweep", _SWEEP_EVERY_S, started):
@@ -356,8 +358,8 @@ class Dispatcher:
             batches = self._flight.lost_with_broker(self._running)
             _log.warning("the broker lost what waited there; it is sent again", batches=len(batches))
             for batch in batches:
-                metrics.BATCHES_RESENT.labels(batch.capability.name, "lost_in_outage").inc()
                 if self._keep_ours(batch):
+                    metrics.BATCHES_RESENT.labels(batch.capability.name, "lost_in_outage").inc()
                     self._flight.again(batch, time.monotonic())
         return True
 

@@ -3,7 +3,8 @@
 Only the group's coordinator knows, and it refuses a zombie's commit, so a commit is the proof; committing watermarks is harmless.
 Promises: after a gap between two polls that is longer than half of what the group puts up with (`shortest_patience_ms`, of a
 session and of the time between two polls the shorter one), and after the coordinator was silent for so long (while other brokers
-may well answer), nothing is published before the coordinator took a commit. What
+may well answer), nothing is published before the coordinator took a commit. A join that is under way counts as an answer: who is cut
+off in the middle of one publishes until it ends. What
 the client had in its own buffers when it froze is out of reach, and leaves when it wakes.
 """
 
@@ -33,22 +34,23 @@ class Membership:
     def __init__(self, consumer: KafkaConsumer, assignment: Assignment, shortest_patience_ms: int) -> None:
         self._consumer = consumer
         self._assignment = assignment
-        self._longest_gap_s = shortest_patience_ms / 2000
+        self.longest_gap_s = shortest_patience_ms / 2000
         self._polled_at = time.monotonic()
         self._proven = True
+        self._refused = False
 
     def polled(self) -> None:
         """A poll returned."""
         now = time.monotonic()
-        if now - self._polled_at > self._longest_gap_s:
+        if now - self._polled_at > self.longest_gap_s:
             self._proven = False
         self._polled_at = now
 
     def holds(self, silent_s: float) -> bool:
         """Whether results may be published now; the coordinator has been silent for so many seconds."""
-        if time.monotonic() - self._polled_at > self._longest_gap_s:
+        if time.monotonic() - self._polled_at > self.longest_gap_s:
             return False  # frozen since the poll: the next one comes first
-        if silent_s > self._longest_gap_s:
+        if silent_s > self.longest_gap_s:
             self._proven = False
             return False  # asking again would only hold the loop up: the next commit shows when it is back
         if not self._proven:
@@ -66,6 +68,10 @@ class Membership:
         try:
             self._consumer.commit(offsets, timeout_ms=_PROOF_MS)
         except KafkaError as error:
-            _log.warning("was frozen, and may be a member no more: publishes nothing", error_class=type(error).__name__)
+            if not self._refused:  # every round asks again
+                what = "was frozen or cut off, and may be a member no more: publishes nothing"
+                _log.warning(what, error_class=type(error).__name__)
+            self._refused = True
             return False
+        self._refused = False
         return True

@@ -3,7 +3,7 @@
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from services.messaging.assignment import Assignment, lost_membership
+from services.messaging.assignment import Assignment, coordinator_answered, lost_membership
 from services.messaging.clients import admin_client, close_producer, group_consumer, partition_reader, producer
 from services.messaging.dead_letter_record import HEADER_PREFIX, DeadLetterRecord, dead_letter_record, original_headers
 from services.messaging.ledger import PartitionLedger, UnknownOffset, Watermark
@@ -29,6 +29,7 @@ __all__ = [
     "Watermark",
     "admin_client",
     "close_producer",
+    "coordinator_answered",
     "create_missing_topics",
     "dead_letter_record",
     "group_consumer",

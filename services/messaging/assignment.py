@@ -12,7 +12,17 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
-from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from kafka.errors import (
+    BrokerResponseError,
+    CommitFailedError,
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    IllegalGenerationError,
+    NotCoordinatorError,
+    RebalanceInProgressError,
+    RequestTimedOutError,
+    UnknownMemberIdError,
+)
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from services.messaging.ledger import PartitionLedger
@@ -22,7 +32,7 @@ from services.telemetry import get_logger, metrics
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
-__all__ = ["Assignment", "lost_membership"]
+__all__ = ["Assignment", "coordinator_answered", "lost_membership"]
 
 _log = get_logger(__name__)
 
@@ -32,6 +42,17 @@ def lost_membership(error: BaseException) -> bool:
     return isinstance(
         error, CommitFailedError | IllegalGenerationError | RebalanceInProgressError | UnknownMemberIdError
     )
+
+
+def coordinator_answered(error: BaseException) -> bool:
+    """Whether a commit failed because the group's coordinator said so, and not because it could not be asked.
+
+    A join that is under way counts as an answer, although the client then says so by itself.
+    """
+    if lost_membership(error):
+        return True
+    nobody = CoordinatorLoadInProgressError | CoordinatorNotAvailableError | NotCoordinatorError | RequestTimedOutError
+    return isinstance(error, BrokerResponseError) and not isinstance(error, nobody)
 
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -67,6 +68,7 @@ class Kafka:
         self.will_revoke: str | None = None
         self._generation = -1
         self._listener: Any = None
+        self._answers: list[Callable[[], None]] = []
 
     # --- consumer ---
 
@@ -81,6 +83,7 @@ class Kafka:
 
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[MadeRecord]]:
         """A rebalance and records may come out of one and the same poll."""
+        self._give_answers()
         if self.will_revoke:
             if self.will_revoke == "lost":
                 self._generation = -1
@@ -126,12 +129,24 @@ class Kafka:
             self.committed_at = offset
             self.commits.append((offset.offset, offset.metadata))
 
-    def commit_async(self, offsets: dict[TopicPartition, Any]) -> _Future:
+    def commit_async(
+        self, offsets: dict[TopicPartition, Any], callback: Callable[[Any, Any], None] | None = None
+    ) -> _Future:
+        """The answer is given to `callback` inside the next poll or commit."""
+        self._give_answers()
+        future = _Future()
         try:
             self.commit(offsets, 0)
         except KafkaError as error:
-            return _Future(exception=error)
-        return _Future()
+            future = _Future(exception=error)
+        if callback is not None:
+            self._answers.append(partial(callback, offsets, future.exception))
+        return future
+
+    def _give_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        for give in answers:
+            give()
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {0} if topic in _TOPICS else set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -12,6 +13,8 @@ from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 
 from consumers.dispatcher.circuits import Circuits
@@ -21,17 +24,13 @@ from services.telemetry import Health
 
 
 class Answer:
-    """The future of a commit."""
+    """Of a commit; given as the client gives it, inside a poll."""
 
-    def __init__(self) -> None:
-        self.is_done = False
-        self.exception: KafkaError | None = None
+    def __init__(self, callback: Callable[[object, object], None]) -> None:
+        self._callback = callback
 
     def give(self, error: KafkaError | None = None) -> None:
-        self.is_done, self.exception = True, error
-
-    def succeeded(self) -> bool:
-        return self.is_done and self.exception is None
+        self._callback({}, error)
 
 
 class Consumer:
@@ -42,15 +41,16 @@ class Consumer:
         self.answers: list[Answer] = []
         self.error: KafkaError | None = None
 
-    def commit_async(self, offsets: dict[int, int]) -> Answer:
+    def commit_async(self, offsets: dict[int, int], callback: Callable[[object, object], None]) -> None:
         if self.error is not None:
             raise self.error
         self.commits.append(offsets)
-        self.answers.append(Answer())
-        return self.answers[-1]
+        self.answers.append(Answer(callback))
 
     def commit(self, offsets: dict[int, int], timeout_ms: int) -> None:
-        self.commit_async(offsets)
+        if self.error is not None:
+            raise self.error
+        self.commits.append(offsets)
 
 
 class Owned:
@@ -139,7 +139,6 @@ def test_the_coordinators_silence_is_counted_from_the_first_commit_without_an_an
     place.committer.commit(16)
     assert place.committer.silent_s(16) == 6
     place.consumer.answers[2].give(RebalanceInProgressError())
-    place.committer.commit(17)
     assert place.committer.silent_s(20) == 0
 
 
@@ -150,9 +149,28 @@ def test_an_answer_that_never_comes_does_not_end_all_commits(place: Place) -> No
     place.committer.commit(61)
     assert len(place.consumer.commits) == 2
     assert place.committer.silent_s(61) == 61
+    place.consumer.answers[0].give()  # it comes after all, and tells nothing of the last hour
+    assert place.committer.silent_s(61) == 61
     place.consumer.answers[1].give()
-    place.committer.commit(62)
     assert place.committer.silent_s(63) == 0
+    assert not place.circuits
+
+
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), UnknownTopicOrPartitionError()])
+def test_a_refusal_shows_and_is_no_silence(place: Place, error: KafkaError) -> None:
+    place.committer.commit(0)
+    place.consumer.answers[0].give(error)
+    assert "kafka-commits" in place.circuits
+    assert place.committer.silent_s(100) == 0
+
+
+def test_who_lost_everything_while_the_coordinator_was_silent_is_not_silent_for_ever(place: Place) -> None:
+    place.committer.commit(0)
+    place.consumer.answers[0].give(CoordinatorNotAvailableError())
+    assert place.committer.silent_s(5) == 5
+    place.owned.marks = {}
+    place.committer.commit(6)
+    assert place.committer.silent_s(7) == 0
     assert not place.circuits
 
 

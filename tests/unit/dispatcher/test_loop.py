@@ -332,7 +332,7 @@ def test_a_loop_that_stood_still_longer_than_the_group_may_bear_proves_its_membe
 ) -> None:
     """The client leaves the group when the loop has not polled for `max_poll_interval_ms`, however long a session is."""
     world = World(session_timeout_ms=session_ms, max_poll_interval_ms=poll_ms)
-    assert world.dispatcher._membership._longest_gap_s == 5.0
+    assert world.dispatcher._membership.longest_gap_s == 5.0
 
 
 def test_a_loop_whose_coordinator_is_silent_publishes_nothing_while_other_brokers_answer(
