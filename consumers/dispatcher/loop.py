@@ -62,6 +62,9 @@ _MAX_OUT = 48
 _JOIN_EVERY = 512
 #: No count of outages, so that it differs from every one.
 _DURING_OUTAGE = -1
+#: After the broker was away, workers need a moment to connect again, and a connection that is dead on their side may still be
+#: handed a batch: what is lost of this time is the outage's.
+_RECONNECT_S = 15.0
 #: So many messages in flight are a queue.
 _MANY = 1024
 _JOINED_WORK_S = 0.05
@@ -115,6 +118,7 @@ class Dispatcher:
         self._running: frozenset[str] = frozenset()
         self._next: dict[str, float] = {}  # when each periodic step is due
         self._look_every_s = _FIRST_LOOK_S
+        self._broker_settles_at = 0.0
         self._stop_by: float | None = None
 
     # --- life ---
@@ -260,11 +264,13 @@ class Dispatcher:
             except TransientError as error:
                 self._flight.put_back(batch)
                 self._circuits.open("broker", str(error))
+                self._broker_settles_at = started + _RECONNECT_S
                 return
             self._circuits.close("broker")
             self._look_soon()
             # What is sent while a part is away may be lost with it: the outage that explains this has been counted before.
-            self._flight.sent(batch, _DURING_OUTAGE if self._circuits.outage else self._clock.outages)
+            excused = self._circuits.outage or started < self._broker_settles_at
+            self._flight.sent(batch, _DURING_OUTAGE if excused else self._clock.outages)
             metrics.SEND_SECONDS.observe(time.monotonic() - started)
             metrics.BATCH_SIZE.labels(batch.capability.name).observe(len(batch.items))
 
@@ -355,6 +361,7 @@ class Dispatcher:
         """A broker that was away between two sends took the batches with it, and no circuit opened."""
         if self._ports.broker_lost():
             self._clock.outages += 1  # for what workers run, and lose if they end
+            self._broker_settles_at = time.monotonic() + _RECONNECT_S
             batches = self._flight.lost_with_broker(self._running)
             _log.warning("the broker lost what waited there; it is sent again", batches=len(batches))
             for batch in batches:

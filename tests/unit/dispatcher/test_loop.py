@@ -231,6 +231,17 @@ def test_what_a_broker_lost_is_sent_again_at_once_and_without_blame_but_for_what
     assert not any(order.alone for order in world.orders)
 
 
+def test_i6_what_is_lost_while_workers_connect_to_the_broker_again_is_not_blamed() -> None:
+    world = World(batch_deadline_s=1e-6)
+    world.kafka.log = events(2)
+    world.until(lambda: world.orders)
+    world.broker_lost = True
+    world.until(lambda: len(world.orders) == 6)  # each was handed to a dead connection
+    assert not any(order.alone for order in world.orders)
+    world.dispatcher._broker_settles_at = 0.0
+    world.until(lambda: any(order.alone for order in world.orders))
+
+
 def test_a_message_that_kills_every_worker_is_found_although_nobody_is_there_each_time() -> None:
     world = World(batch_deadline_s=1e-6)
     world.kafka.log = events(4)
