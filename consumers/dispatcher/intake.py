@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from consumers.dispatcher.items import Item, Record, Refusal
 from services.errors import DeadLetterReason, PermanentError
 from services.events import content_hash, decision_id, decode
+from services.messaging import unreadable
 
 if TYPE_CHECKING:
     from services.capabilities import Capability
@@ -26,6 +27,9 @@ def read_record(record: Record, capability: Capability, ledger: PartitionLedger,
     size = len(value) if value is not None else 0
     event_id: str | None = None
     try:
+        broken = unreadable(record.headers)
+        if broken is not None:
+            raise broken
         envelope = decode(value, record.headers, max_bytes=settings.max_message_bytes)
         event_id = envelope.id
         if envelope.type != capability.input.type:

@@ -29,11 +29,11 @@ from consumers.dispatcher.publisher import refuse, render, sort_batch
 from consumers.work_order import OrderedItem, WorkOrder
 from services.errors import DeadLetterReason, TransientError
 from services.events import topic_name
-from services.messaging import Assignment, KafkaError, Sender, TopicPartition, output_partition, recover
+from services.messaging import Assignment, KafkaError, Sender, TopicPartition, close_producer, output_partition, recover
 from services.telemetry import get_logger, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from kafka import KafkaConsumer, KafkaProducer
 
@@ -96,7 +96,10 @@ class Dispatcher:
         self._ports = ports
         self._health = health
         self._by_topic = {topic_name(settings.topic_prefix, c.input.topic): c for c in capabilities.values()}
-        self._assignment = Assignment(ports.consumer)
+        self._sender: Sender[Item] = Sender(ports.producer)
+        self._assignment = Assignment(
+            ports.consumer, self._sends_under_way, patience_s=settings.session_timeout_ms / 2000
+        )
         self._membership = Membership(
             ports.consumer, self._assignment, min(settings.session_timeout_ms, settings.max_poll_interval_ms)
         )
@@ -104,7 +107,6 @@ class Dispatcher:
         self._flight = Flight(settings.batch_deadline_s)
         self._limit = DeadLetterLimit(settings.dead_letter_max_ratio, settings.dead_letter_max_consecutive)
         self._desk = DeadLetterDesk(ports.dead_letters, ports.producer, self._limit, settings.topic_prefix)
-        self._sender: Sender[Item] = Sender(ports.producer)
         self._clock = HealthyClock()
         self._published_before: dict[TopicPartition, set[str]] = {}
         self._output_partitions: dict[str, int] = {}
@@ -239,8 +241,19 @@ class Dispatcher:
             self._output_partitions[topic] = len(found)
         return self._output_partitions[topic]
 
+    def _sends_under_way(self, partitions: Collection[TopicPartition]) -> bool:
+        return self._sender.under_way(
+            lambda item: TopicPartition(item.record.topic, item.record.partition) in partitions
+        )
+
     def _tidy_after_rebalance(self) -> None:
         self._assignment.rebalanced = False
+        if self._assignment.left_behind:
+            # Their next owner cannot see them, and publishes them; the producer would deliver them hours later.
+            close_producer(self._ports.producer, 0)
+            raise TransientError(
+                "results were under way when their partition was given up; a new process begins without them"
+            )
         owned = self._assignment.ledgers()
         self._published_before = {p: ids for p, ids in self._published_before.items() if p in owned}
         # What was not sent yet is the next owner's to send: it would not see ours, and there would be two.

@@ -70,7 +70,6 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     @worker_ready.connect(weak=False)
     def started(**_: object) -> None:
         health.set_condition("broker", None)
-        heartbeat.start()
         collect_rarely()
         _log.info(
             "worker is ready", worker=worker, capabilities=sorted(capabilities), threads=settings.worker_concurrency
@@ -80,6 +79,8 @@ def _serve(settings: Settings, capabilities: dict[str, Capability]) -> int:
     def ended(**_: object) -> None:
         heartbeat.stop()
 
+    # Before Celery has found its broker, which may take as long as that is away: a process without a heartbeat counts as stuck.
+    heartbeat.start()
     app.worker_main(
         [
             "--quiet",

@@ -1,8 +1,8 @@
 """The gRPC client of a Triton server, with its errors sorted into Tidegate's kinds.
 
-Promises: every call ends within `inference_timeout_s`; an error is classified once, here. It does not retry and it does not
-notice that a Python stub is dead before a call says so (readiness stays 200: measured 2026-11); the embedded stack's canary
-heals that.
+Promises: every call ends within `inference_timeout_s`; an error is classified once, here. An error inside the server that may be of
+the moment is asked about a second time, because a single text is dead-lettered for it; there are no other retries. It does not notice
+that a Python stub is dead before a call says so (readiness stays 200: measured 2026-11); the embedded stack's canary heals that.
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ __all__ = ["TritonInference", "classify"]
 _STUB_DEAD = ("stub process", "is not healthy", "stub exit", "shared memory")
 #: The connection broke while the request was on its way, as against a server that could not be reached at all.
 _BROKE_UNDER_WAY = ("socket closed", "connection reset", "broken pipe", "goaway", "end of tcp stream")
+_TOO_MANY_PINGS = "too_many_pings"
+#: A proxy's, or a server's on its way down: the stream was taken away, whatever the request held.
+_STREAM_TAKEN = ("rst_stream", "stream removed")
+#: Raised by the model, or by anything that had an accident.
+_SERVERS_FAULT = {"INTERNAL", "UNKNOWN"}
+#: Who may call what is not decided by any text.
+_FORBIDDEN_CODES = {"PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"}
 #: The request does not fit the model at all, whatever it holds: the messages of Triton 2.51.
 _OTHER_TENSORS = (
     "unexpected inference input",
@@ -61,10 +68,12 @@ class TritonInference:
         self._load = LoadLimit(_MOST_BYTES_UNDER_WAY)
         self._client = triton.InferenceServerClient(
             settings.triton_grpc,
-            keepalive_options=triton.KeepAliveOptions(
-                keepalive_time_ms=10_000, keepalive_timeout_ms=5_000, keepalive_permit_without_calls=True
-            ),
+            # Everything here: with arguments of its own, the client ignores its `keepalive_options` (tritonclient 2.73).
             channel_args=[
+                # A server that vanished with its machine is noticed within a minute, not by TCP after a quarter of an hour. Pings only
+                # during calls and seldom: a server that takes them for abuse closes the connection.
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 # After a restart of the server the channel must come back in a second, not after gRPC's two minutes.
@@ -77,6 +86,15 @@ class TritonInference:
 
     def infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Answer:
         """See `Inference.infer`."""
+        try:
+            return self._infer(model, inputs, outputs)
+        except PermanentError as error:
+            failed = error.__cause__
+            if isinstance(failed, InferenceServerException) and _code(failed.status()) in _SERVERS_FAULT:
+                return self._infer(model, inputs, outputs)
+            raise
+
+    def _infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Answer:
         started = time.perf_counter()
         outcome = "ok"
         try:
@@ -134,24 +152,47 @@ class TritonInference:
 
 def classify(model: str, address: str, status: str, message: str) -> TidegateError:
     """The kind of a failed call, from gRPC's status name and the server's message. Pure, so that it is tested by table."""
-    code = status.rsplit(".", 1)[-1].upper()
+    code = _code(status)
     said = message.lower()
     where = f"Triton at {address}, model {model}: {code}"
-    if code in {"INTERNAL", "UNKNOWN"} and any(mark in said for mark in _STUB_DEAD):
-        return CrashSuspected(f"{where}: the model's process died")
-    if code == "UNAVAILABLE" and any(mark in said for mark in _BROKE_UNDER_WAY):
-        return CrashSuspected(f"{where}: the connection broke during the call")
-    # A server that is starting or reloading knows the model a moment later: the caller waits, and says that it does.
-    if code == "NOT_FOUND" or (code in {"UNAVAILABLE", "INVALID_ARGUMENT"} and "unknown model" in said):
-        return ConfigurationError(f"{where}: the model is not loaded")
-    if any(mark in said for mark in _OTHER_TENSORS):
-        return ConfigurationError(f"{where}: the model has other tensors than this version of Tidegate expects")
+    crash = _crash(code, said)
+    if crash is not None:
+        return CrashSuspected(f"{where}: {crash}")
+    wrong = _misconfigured(code, said)
+    if wrong is not None:
+        return ConfigurationError(f"{where}: {wrong}")
     if code in _TRANSIENT_CODES:
         return TransientError(f"{where}: {message[:200]}")
     # The server's message may quote the input, and texts never reach logs: only its first line's head is kept.
     return PermanentError(
         DeadLetterReason.MODEL_ERROR, f"{where}: {message.splitlines()[0][:120] if message else 'no message'}"
     )
+
+
+def _crash(code: str, said: str) -> str | None:
+    if code in _SERVERS_FAULT and any(mark in said for mark in _STUB_DEAD):
+        return "the model's process died"
+    if code in _SERVERS_FAULT and any(mark in said for mark in _STREAM_TAKEN):
+        return "the stream was reset during the call"
+    # Pings that a server does not like are nobody's text.
+    if code == "UNAVAILABLE" and any(mark in said for mark in _BROKE_UNDER_WAY) and _TOO_MANY_PINGS not in said:
+        return "the connection broke during the call"
+    return None
+
+
+def _misconfigured(code: str, said: str) -> str | None:
+    if code in _FORBIDDEN_CODES:
+        return "the server, or a proxy before it, does not allow the call"
+    # A server that is starting or reloading knows the model a moment later: the caller waits, and says that it does.
+    if code == "NOT_FOUND" or (code in {"UNAVAILABLE", "INVALID_ARGUMENT"} and "unknown model" in said):
+        return "the model is not loaded"
+    if any(mark in said for mark in _OTHER_TENSORS):
+        return "the model has other tensors than this version of Tidegate expects"
+    return None
+
+
+def _code(status: str | None) -> str:
+    return (status or "").rsplit(".", 1)[-1].upper()
 
 
 def _harmless(datatype: str, shape: list[int]) -> Tensor:

@@ -1,14 +1,16 @@
 """The partitions this dispatcher owns, with their ledgers, and what a rebalance does to them.
 
 Promises (I5): a ledger lives exactly as long as the consumer's fetch position for its partition. On revocation the watermark is
-committed and the ledger closed, without draining: work in flight comes back to a closed ledger and settles to nothing, and the
-next owner finds the results stored. The listener runs on the client's IO thread while the poll loop waits inside `poll()`, so
+committed and the ledger closed, without draining: work in flight comes back to a closed ledger and settles to nothing, and the next
+owner finds the results stored. Only what the producer has is waited for, because nobody can take that back: the next owner must find it
+published, or it would be published twice. The listener runs on the client's IO thread while the poll loop waits inside `poll()`, so
 ledgers need no lock; a synchronous `commit()` in it would raise (measured on kafka-python 3.0.12), hence the coroutines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
@@ -36,6 +38,8 @@ __all__ = ["Assignment", "coordinator_answered", "lost_membership"]
 
 _log = get_logger(__name__)
 
+_LOOK_EVERY_S = 0.01
+
 
 def lost_membership(error: BaseException) -> bool:
     """Whether a commit failed because the group moves on, which is ordinary, and not because Kafka is away."""
@@ -56,17 +60,31 @@ def coordinator_answered(error: BaseException) -> bool:
 
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """Ledgers by partition. A new partition has none until `open` gives it one, after recovery."""
+    """Ledgers by partition. A new partition has none until `open` gives it one, after recovery.
 
-    def __init__(self, consumer: KafkaConsumer) -> None:
+    `sends_under_way` says whether the producer holds results of these partitions. They are waited for `patience_s` at most: half of
+    a session, because no heartbeat is sent meanwhile.
+    """
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        sends_under_way: Callable[[Collection[TopicPartition]], bool] = lambda _: False,
+        patience_s: float = 5.0,
+    ) -> None:
         self._consumer = consumer
+        self._sends_under_way = sends_under_way
+        self._patience_s = patience_s
         self._ledgers: dict[TopicPartition, PartitionLedger] = {}
         self._fresh: set[TopicPartition] = set()
         self.rebalanced = False  #: Set by the listener; the loop clears it after tidying up.
+        #: Partitions were given up while results of theirs were on their way: the producer may not live on with them.
+        self.left_behind = False
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Commit what is settled, then forget."""
+        """Wait for sends, commit what is settled, then forget."""
         revoked = set(revoked)
+        self._wait_for_sends(revoked)
         offsets = self.watermarks(revoked)
         try:
             if offsets:
@@ -84,8 +102,18 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         _log.info("partitions assigned", partitions=_names(assigned))
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Somebody else owns them already: forget without a commit."""
+        """Somebody else owns them already: forget without a commit. Or nobody does yet, and recovery is to find what was sent."""
+        self._wait_for_sends(set(lost))
         self._forget(set(lost), "lost")
+
+    def _wait_for_sends(self, partitions: set[TopicPartition]) -> None:
+        """The poll loop waits for the listener, and nothing else runs on its thread."""
+        give_up_at = time.monotonic() + self._patience_s
+        while self._sends_under_way(partitions):
+            if time.monotonic() > give_up_at:
+                self.left_behind = True
+                return
+            time.sleep(_LOOK_EVERY_S)
 
     def _forget(self, partitions: set[TopicPartition], event: str) -> None:
         self._fresh -= partitions

@@ -18,6 +18,7 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
+from services.messaging.compressed_batches import unpack_within_bounds
 from services.messaging.failed_connections import close_failed_connections
 from services.messaging.group_join import finish_joins
 from services.messaging.header_names import read_any_header_name
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 # Here and not in each function: whoever makes a client imports this module first.
 read_any_header_name()
+unpack_within_bounds()
 close_failed_connections()
 
-__all__ = ["REFUSALS", "admin_client", "close_producer", "group_consumer", "partition_reader", "producer"]
+__all__ = ["REFUSALS", "admin_client", "close_producer", "group_consumer", "is_dead", "partition_reader", "producer"]
 
 _TIMEOUT_MS = 30_000
 
@@ -107,21 +109,29 @@ def producer(settings: Settings, client_id: str, *, linger_ms: int = 2) -> Kafka
 
 
 def _survive_refusals(made: KafkaProducer) -> None:
-    """Make a refused record cost a new epoch, as in the Java client, and not the producer.
+    """Make an error of one batch cost a new epoch, as in the Java client, and not the producer.
 
     kafka-python 3.0.12 calls every error that is not retriable fatal for an idempotent producer: after one record that is too
-    large for its topic, every later record of every topic failed with that record's error, for ever (measured 2026-11).
+    large for its topic, every later record of every topic failed with that record's error, for ever (measured 2026-11). So would all
+    after one topic that may not be written to, or one error that the broker does not explain.
     """
     manager = made._transaction_manager  # noqa: SLF001
     classify = manager.classify_batch_error
 
     def forgiving(error: Any, batch: Any, log_start_offset: int = -1) -> Any:
         kind = error if isinstance(error, type) else type(error)
-        if kind in REFUSALS:
+        found = classify(error, batch, log_start_offset=log_start_offset)
+        if found == manager.ERROR_CLASS_FATAL and kind not in manager._FATAL_ERRORS:  # noqa: SLF001
             return manager.ERROR_CLASS_NEEDS_EPOCH_BUMP
-        return classify(error, batch, log_start_offset=log_start_offset)
+        return found
 
     manager.classify_batch_error = forgiving
+
+
+def is_dead(made: KafkaProducer) -> bool:
+    """Whether nothing that is given to it will ever be sent, because the cluster refuses the producer itself."""
+    manager = getattr(made, "_transaction_manager", None)
+    return manager is not None and bool(manager.has_fatal_error())
 
 
 def close_producer(producer: KafkaProducer, timeout_s: float) -> None:

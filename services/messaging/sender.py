@@ -1,7 +1,8 @@
 """Sends with their futures: a send counts when its future says so, and one that failed is sent again.
 
 Promises (the second half of I2): `acknowledged` hands out only records that the broker acknowledged (acks=all), each once. The
-producer's own memory is unbounded while a broker is away; what is kept here is bounded by the dispatcher's in-flight limit.
+producer's own memory is unbounded while a broker is away; what is kept here is bounded by the dispatcher's in-flight limit. A producer
+that the cluster refuses for good raises, so that the process ends and whoever restarts it sees why.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kafka.errors import KafkaError
 
-from services.messaging.clients import REFUSALS
+from services.errors import ConfigurationError
+from services.messaging.clients import REFUSALS, is_dead
 from services.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -85,6 +87,9 @@ class Sender(Generic[T]):
 
         Only the settled front is looked at: the order of acknowledgements is that of sends within a partition, and a slow
         partition delays the others by one round trip, never loses them.
+
+        Raises:
+            ConfigurationError: this producer will never send anything again.
         """
         failed: list[Outgoing[T]] = []
         try:
@@ -121,7 +126,13 @@ class Sender(Generic[T]):
         _log.warning("Kafka refuses a record", topic=out.topic, error_class=type(error).__name__)
         self._refused.append(Refused(out, f"Kafka refuses the record: {type(error).__name__}"))
 
+    def under_way(self, of: Callable[[T], bool]) -> bool:
+        """Whether the producer still holds records, without an answer, for whose subject `of` holds."""
+        return any(not future.is_done and of(out.subject) for out, future in self._sent)
+
     def _fail(self, error_class: str, now_s: float) -> None:
+        if is_dead(self._producer):
+            raise ConfigurationError(f"Kafka refuses this producer for good ({error_class}): mend its permissions")
         if self.problem is None:
             _log.warning("a send failed and is repeated", error_class=error_class)
         self.problem = f"Kafka does not take records: {error_class}"

@@ -17,6 +17,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from services.errors import ConfigurationError, DeadLetterReason, PermanentError, TransientError
+from services.storage.dsn import readable
 from services.storage.watchdog import Watchdog
 from services.telemetry import metrics
 
@@ -39,7 +40,7 @@ class Database:
         self._limit_s = settings.statement_timeout_s + _WATCHDOG_MARGIN_S
         self._watchdog = Watchdog()
         self._pool: ConnectionPool[psycopg.Connection[tuple[Any, ...]]] = ConnectionPool(
-            settings.postgres_dsn.get_secret_value(),
+            readable(settings.postgres_dsn.get_secret_value()),
             min_size=0,
             max_size=size,
             open=True,

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from services.errors import ConfigurationError, TransientError, first_line
+from services.storage.dsn import readable
 
 __all__ = ["SPINE_MIGRATIONS", "migrate"]
 
@@ -36,7 +37,7 @@ def migrate(dsn: str, folders: Mapping[str, Path]) -> list[str]:
     ran: list[str] = []
     try:
         with psycopg.connect(
-            dsn, autocommit=True, connect_timeout=5, application_name="tidegate-migrate"
+            readable(dsn), autocommit=True, connect_timeout=5, application_name="tidegate-migrate"
         ) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             connection.execute(
@@ -67,5 +68,5 @@ def migrate(dsn: str, folders: Mapping[str, Path]) -> list[str]:
     except psycopg.OperationalError as error:
         raise TransientError(f"Postgres cannot be reached: {first_line(error)}") from error
     except psycopg.Error as error:
-        raise ConfigurationError(f"a migration failed: {error}") from error
+        raise ConfigurationError(f"a migration failed: {first_line(error)}") from error
     return ran

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from services.errors import ConfigurationError, TransientError, first_line
+from services.storage.dsn import readable
 
 __all__ = ["stream_rows"]
 
@@ -27,7 +28,7 @@ def stream_rows(dsn: str, query: str) -> Iterator[dict[str, Any]]:
         ConfigurationError: the query is wrong, or would write.
     """
     try:
-        with psycopg.connect(dsn, connect_timeout=5, application_name="tidegate-training") as connection:
+        with psycopg.connect(readable(dsn), connect_timeout=5, application_name="tidegate-training") as connection:
             connection.read_only = True
             with connection.cursor("training_rows", row_factory=dict_row) as cursor:
                 cursor.itersize = _PAGE

@@ -57,8 +57,8 @@ def train(
         ),
     ] = None,
     public: PublicOption = None,
-    steps: Annotated[int | None, typer.Option(help="End after this many steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="End after this much training time.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="End after this many steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after this much training time.")] = None,
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate with this many folds first.")] = 0,
 ) -> None:
     """Fine-tune a model. Run it again to continue one that was interrupted.
@@ -67,6 +67,10 @@ def train(
     hyper-parameters; see services/training/configs/example.yaml. Progress is shown here and in TensorBoard (RUN/tensorboard).
     """
     known_model(model)
+    if folds == 1:
+        raise ConfigurationError(
+            "--folds 1 holds every text out and trains on none: give 2 or more, or 0 for no cross-validation"
+        )
     needs_torch()
     from services.training.config import SHIPPED_CONFIG, load_config
 
@@ -89,12 +93,16 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
     from services.training.fit import FitSettings, fit
     from services.training.network import load_classifier, save_classifier
     from services.training.start import check_keeps, keep_of_start, prepare_start
+    from services.training.trained_on import DATA_FILE
 
     commit = _commit()  # of the code that runs, not of what is checked out when it ends
     typer.echo("reading and cleaning the data ...")
-    dataset = load_config_data(config)
+    dataset = load_config_data(config, run, fetch=True)
     typer.echo(f"{len(dataset.train)} training texts from {sum(m.train > 0 for m in dataset.manifest)} data sets")
     _check_validation_texts(dataset)
+    if not dataset.test:
+        sentence = "no text is held out for tests: `tidegate evaluate` will need some (`test` in the split column)"
+        typer.secho(sentence, fg="yellow", err=True)
     _warn_of_empty_classes(dataset)
     ancestors = ancestors_of(config.base)
     for sentence in data_changed_since(ancestors, {entry.name: entry.sha256 for entry in dataset.manifest}):
@@ -127,7 +135,7 @@ def _train(model: str, config: TrainConfig, run: Path, folds: int) -> None:
         typer.echo(f"stopped after {result.steps} steps; the same command continues from {run / 'checkpoint.pt'}")
         raise typer.Exit(130)
     # Only now: a run that was refused because its data changed keeps the manifest of the weights it has.
-    (run / "data.json").write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+    (run / DATA_FILE).write_text(json.dumps(dataset.manifest_json(), indent=1, ensure_ascii=False), encoding="utf-8")
     if config.keep_of_start:
         keep_of_start(classifier, folder, config.keep_of_start)
     save_classifier(classifier, tokenizer, run / "model")

@@ -1,9 +1,10 @@
 """From a trained run to RUN/served: calibrated, exported, and described, ready for `tidegate evaluate` and `tidegate promote`.
 
 Promises: RUN/served has a `version.json` only when it is complete, with the sha256 of every file, so that a later step notices an
-export that was cut off or changed; the record names no folder of this machine; a folder above the size that git can carry is an
-error. The training data is read again, because calibration and quantisation need its validation texts; test texts, and sets that may
-not be trained on, are not looked at. A version that was trained on from another lists that one's data as well.
+export that was cut off or changed; the record lists the data that the run kept as its own and names no folder of this machine; a
+folder above the size that git can carry is an error. The training data is read again, because calibration and quantisation need its
+validation texts; test texts, and sets that may not be trained on, are not looked at. A version that was trained on from another lists
+that one's data as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from services.errors import ConfigurationError
 from services.training.ancestry import ancestors_of
 from services.training.config import DEFAULT_BASE, SHIPPED_CONFIG, TrainConfig, load_config
 from services.training.promotion import now
+from services.training.trained_on import trained_on
 from services.training.versions import (
     MAX_MODEL_BYTES,
     VERSION_FILE,
@@ -70,7 +72,7 @@ def export_run(
         commit=trained.get("commit", ""),
         seed=trained.get("settings", {}).get("seed"),
         config=_portable({**trained.get("config", {}), "int8_activations": int8_activations}),
-        data=[_source(entry) for entry in dataset.manifest_json()],
+        data=[_source(entry) for entry in trained_on(run) or dataset.manifest_json()],
         ancestors=_ancestors(trained),
         files={name: fingerprint(target / name) for name in MODEL_FILES},
         metrics=None,  # of an earlier export, if there are any; `tidegate evaluate` measures this one

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -108,15 +108,16 @@ def was_cut_off(model: ModelFolder) -> bool:
     return _read_note(model) is not None
 
 
-def recover(model: ModelFolder, server: ModelServer | None, tell: Tell) -> bool:
-    """Undo what a killed promotion left behind; call it under the lock. False when there was nothing."""
+def recover(model: ModelFolder, server: ModelServer | None, tell: Tell) -> Literal["promotion", "rollback"] | None:
+    """Undo what a killed command left behind, and say which one it was; None when there was nothing. Call it under the lock."""
     _remove(model.path / _INCOMING)
     note = _read_note(model)
     if note is None:
-        return False
-    tell(f"a promotion was cut off half way: version {note.previous} stays the live one")
+        return None
+    what: Literal["promotion", "rollback"] = "rollback" if note.incoming is None else "promotion"
+    tell(f"a {what} was cut off half way: version {note.previous} stays the live one")
     _undo(model, note, server, tell)
-    return True
+    return what
 
 
 def promote(model: ModelFolder, served: Path, record: VersionRecord, server: ModelServer | None, tell: Tell) -> int:
@@ -140,10 +141,8 @@ def promote(model: ModelFolder, served: Path, record: VersionRecord, server: Mod
     except OSError as error:
         _remove(incoming)
         _forget_note(model)
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        what = "the disk is full" if full else f"{error.strerror or error}"
         raise ConfigurationError(
-            f"version {number} could not be written to {model.path} ({what}); version {live} is live as before"
+            f"version {number} could not be written to {model.path} ({_why(error)}); version {live} is live as before"
         ) from error
     _go_live(model, number, note, server, tell)
     for old in model.superfluous(KEEP_VERSIONS, {number, live}):
@@ -156,7 +155,7 @@ def roll_back(model: ModelFolder, server: ModelServer | None, tell: Tell) -> tup
     """Make the version before the live one; returns both numbers, left and taken. Call it under the lock, after `recover`.
 
     Raises:
-        ConfigurationError: there is no version before, or the server refuses it.
+        ConfigurationError: there is no version before, the disk is full, or the server refuses it; the live version stays.
     """
     live = _live_version(model)
     target = model.before(live)
@@ -165,9 +164,17 @@ def roll_back(model: ModelFolder, server: ModelServer | None, tell: Tell) -> tup
             f"there is no version before {live} in {model.path} that was not withdrawn: nothing to go back to"
         )
     note = _Note(previous=live)
-    _write_note(model, note)
+    try:
+        _write_note(model, note)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{model.path} cannot be written to ({_why(error)}): make room, and try again; version {live} is live as before"
+        ) from error
     _go_live(model, target, note, server, tell)
-    model.withdraw(live, now())
+    try:
+        model.withdraw(live, now())
+    except OSError as error:
+        tell(f"the record of version {live} could not be marked as withdrawn ({_why(error)})")
     return live, target
 
 
@@ -222,12 +229,13 @@ def _go_live(model: ModelFolder, number: int, note: _Note, server: ModelServer |
 
 
 def _undo(model: ModelFolder, note: _Note, server: ModelServer | None, tell: Tell) -> None:
-    try:
-        model.choose(note.previous)
-    except OSError:  # a full disk: the new version makes room
-        if note.incoming is not None:
-            _remove(model.version_path(note.incoming))
-        model.choose(note.previous)
+    if model.live() != note.previous:  # else there is nothing to write, which a full disk would refuse
+        try:
+            model.choose(note.previous)
+        except OSError:  # a full disk: the new version makes room
+            if note.incoming is not None:
+                _remove(model.version_path(note.incoming))
+            model.choose(note.previous)
     if server is not None:
         try:
             server.serve(model.name, note.previous)
@@ -236,6 +244,10 @@ def _undo(model: ModelFolder, note: _Note, server: ModelServer | None, tell: Tel
     if note.incoming is not None:
         _remove(model.version_path(note.incoming))
     _forget_note(model)
+
+
+def _why(error: OSError) -> str:
+    return "the disk is full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else str(error.strerror or error)
 
 
 def _remove(folder: Path) -> None:

@@ -57,12 +57,14 @@ def export_command(
     needs_torch()
     from services.training.data.load import load_config_data
     from services.training.packaging import check_trained, export_run, run_config
+    from services.training.trained_on import check_held_out
 
     run = run or Path("runs") / model
     target = to or run / "served"
     check_trained(run)
     typer.echo("reading the data, for its validation texts ...")
-    dataset = load_config_data(run_config(run, public))
+    dataset = load_config_data(run_config(run, public), run)
+    check_held_out(run, dataset.manifest)
     export_run(model, run, target, dataset, int8_activations=int8_activations)
     sizes = size_of(target)
     for name, size in sizes.items():
@@ -108,7 +110,11 @@ def promote_command(  # noqa: PLR0913 - a command has as many options as its use
         return
     server = _server(folder.path.parent, triton_http, data, offline=offline)
     with locked(folder):
-        recover(folder, server, _tell)
+        undone = recover(folder, server, _tell)
+        if rollback and undone == "promotion":
+            # That was what had to be taken back. Going on would withdraw the version that has just been kept.
+            typer.echo(f"version {folder.live()} is live{_where(server)}; to go back one more, give --rollback again")
+            return
         if rollback:
             left, taken = roll_back(folder, server, _tell)
             typer.echo(f"version {taken} is live{_where(server)}; version {left} stays on disk")

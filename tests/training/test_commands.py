@@ -227,3 +227,14 @@ def test_a_run_that_was_not_trained_cannot_be_exported(tmp_path: Path) -> None:
 def test_another_model_is_refused_with_those_that_are_known() -> None:
     for command in (("export", "sales"), ("promote", "sales"), ("explain", "sales", "text"), ("train", "sales")):
         assert "known: review" in str(call(*command).exception)
+
+
+@pytest.mark.parametrize("options", [("--steps", "0"), ("--minutes", "0"), ("--minutes", "-1")])
+def test_a_training_without_an_end_is_refused(options: tuple[str, str]) -> None:
+    refused = call("train", "review", *options)
+    assert refused.exit_code == 2
+    assert "is not in the range" in " ".join(refused.output.split())
+
+
+def test_one_fold_is_refused() -> None:
+    assert "--folds 1" in str(call("train", "review", "--folds", 1).exception)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ from datasketch import MinHash
 
 from services.errors import ConfigurationError
 from services.training.commands import _warn_of_empty_classes
-from services.training.config import DataConfig, TableConfig, TrainConfig, load_config
+from services.training.config import DataConfig, PostgresConfig, TableConfig, TrainConfig, load_config
 from services.training.data.dataset import Dataset, load_dataset
 from services.training.data.labels import LABELS
 from services.training.data.load import load_config_data
 from services.training.data.near_duplicates import HeldOut, _grams, exact_key
 from services.training.data.own_examples import EXAMPLES, own_sources
+from services.training.data.query_rows import keep_rows, kept_rows
 from services.training.data.sources import SOURCES, Example, Source
 from services.training.data.tables import table_source
 
@@ -41,7 +44,7 @@ def table(path: Path, rows: list[dict[str, object]], **options: object) -> Table
 
 def loaded(*tables: TableConfig) -> Dataset:
     data = DataConfig(own_examples=False, tables=tables, evasion_share=0.0)
-    return load_config_data(TrainConfig(data=data))
+    return load_config_data(TrainConfig(data=data), Path("no-run"))
 
 
 def made(name: str, examples: list[Example], *, trainable: bool = True) -> tuple[Source, Path]:
@@ -111,6 +114,53 @@ def test_a_table_that_is_not_there_is_not_taken_for_a_public_set(tmp_path: Path)
     with pytest.raises(ConfigurationError, match=r"the table .*gone\.csv is not there: mend its `path:`") as error:
         loaded(TableConfig(path=tmp_path / "gone.csv"))
     assert "public" not in str(error.value)
+
+
+def test_a_json_line_may_leave_a_label_out_and_another_may_have_it(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    lines = [{"text": f"words {n}", ("spam", "toxicity")[n % 2]: 1} for n in range(40)]
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    (entry,) = loaded(TableConfig(path=path)).manifest
+    assert set(entry.positives) == {"spam", "toxicity"}
+    with pytest.raises(ConfigurationError, match=r"own\.jsonl has no column rude; it has: text, spam"):
+        loaded(TableConfig(path=path, labels={"toxicity": "toxicity", "harassment": "rude"}))
+    with pytest.raises(ConfigurationError, match="no column 'words'"):
+        loaded(TableConfig(path=path, text="words"))
+
+
+@pytest.mark.parametrize("stray", ['"so he said,1', '"so" he said,1'])
+def test_a_stray_quotation_mark_in_a_csv_file_swallows_no_rows(tmp_path: Path, stray: str) -> None:
+    path = tmp_path / "own.csv"
+    rows = [f"words {n},{n % 2}" for n in range(40)]
+    path.write_text("\n".join(["text,toxicity", *rows[:7], stray, *rows[7:]]), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"own\.csv, row 9.* is not CSV"):
+        loaded(TableConfig(path=path))
+
+
+def test_a_table_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = table(tmp_path / "own.csv", [{"text": "a", "toxicity": 1}])
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)  # root may read every file
+    with pytest.raises(ConfigurationError, match=r"own\.csv cannot be read: Permission denied"):
+        loaded(config)
+
+
+def test_rows_of_a_query_are_fetched_once_and_then_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = PostgresConfig(name="moderated", query="SELECT text, toxicity FROM comments")
+    config = TrainConfig(data=DataConfig(own_examples=False, postgres=(query,), evasion_share=0.0))
+    monkeypatch.delenv("TIDEGATE_POSTGRES_DSN", raising=False)
+    with pytest.raises(ConfigurationError, match="the rows that the run was trained on"):
+        load_config_data(config, tmp_path)
+    with pytest.raises(ConfigurationError, match="say where the rows are with TIDEGATE_POSTGRES_DSN"):
+        load_config_data(config, tmp_path, fetch=True)
+    rows = [{"text": f"words {n}", "toxicity": Decimal(n % 2)} for n in range(40)]
+    keep_rows(query, kept_rows(tmp_path, query), lambda _: iter(rows))
+    dataset = load_config_data(config, tmp_path, fetch=True)
+    assert len(dataset.train) + len(dataset.valid) + len(dataset.test) == 40
+    assert list(dataset.manifest[0].sha256) == [kept_rows(tmp_path, query).name]
 
 
 def test_an_unknown_label_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
@@ -233,4 +283,4 @@ def test_the_manifest_of_the_data_shows_that_only_allowed_licences_were_trained_
 
 def test_a_data_set_that_is_not_there_names_its_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=rf"data set {SOURCES[0].name}: .* is missing"):
-        load_config_data(TrainConfig(data=DataConfig(public=tmp_path, own_examples=False)))
+        load_config_data(TrainConfig(data=DataConfig(public=tmp_path, own_examples=False)), tmp_path)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.errors import ConfigurationError
 from services.training.data.dataset import Dataset, load_dataset
 from services.training.data.own_examples import EXAMPLES, own_sources
+from services.training.data.query_rows import keep_rows, kept_rows
 from services.training.data.sources import SOURCES, Source
 from services.training.data.tables import postgres_source, table_source
 
 if TYPE_CHECKING:
-    from services.training.config import TrainConfig
+    from services.training.config import PostgresConfig, TrainConfig
 
 __all__ = ["load_config_data", "sources_of"]
 
 
-def sources_of(config: TrainConfig) -> list[tuple[Source, Path]]:
-    """Every (source, folder) that the configuration names.
+def sources_of(config: TrainConfig, run: Path, *, fetch: bool = False) -> list[tuple[Source, Path]]:
+    """Every (source, folder) that the configuration names. Rows of queries are kept in `run`; `fetch` gets those that are not there.
 
     Raises:
-        ConfigurationError: it names none, or a set to leave out that does not exist.
+        ConfigurationError: it names none, a set to leave out that does not exist, or a query whose rows nobody has fetched.
     """
     data = config.data
     unknown = sorted(data.without - {source.name for source in SOURCES})
@@ -33,20 +35,39 @@ def sources_of(config: TrainConfig) -> list[tuple[Source, Path]]:
     if data.own_examples:
         sources += [(source, EXAMPLES) for source in own_sources()]
     sources += [(table_source(table), table.path.parent) for table in data.tables]
-    if data.postgres:
-        from services.settings import load_settings
-        from services.storage import stream_rows
-
-        dsn = load_settings().postgres_dsn.get_secret_value()
-        sources += [(postgres_source(one, lambda query: stream_rows(dsn, query)), Path()) for one in data.postgres]
+    for query in data.postgres:
+        kept = kept_rows(run, query)
+        if not kept.is_file():
+            _fetch(query, kept, fetch=fetch)
+        sources.append((postgres_source(query, kept), kept.parent))
     if not sources:
         raise ConfigurationError("the configuration names no data: give data.tables, data.public or data.own_examples")
     return sources
 
 
-def load_config_data(config: TrainConfig) -> Dataset:
-    """The cleaned, split and balanced data of a configuration."""
+def _fetch(query: PostgresConfig, kept: Path, *, fetch: bool) -> None:
+    if not fetch:
+        raise ConfigurationError(
+            f"{query.name}: {kept} is missing, the rows that the run was trained on. `tidegate train` writes it: name the run's "
+            f"folder with --run, or train again"
+        )
+    if not os.environ.get("TIDEGATE_POSTGRES_DSN"):
+        raise ConfigurationError(
+            f"{query.name}: say where the rows are with TIDEGATE_POSTGRES_DSN=postgresql://USER@HOST:PORT/DATABASE in the environment"
+        )
+    from services.settings import load_settings
+    from services.storage import stream_rows
+
+    dsn = load_settings().postgres_dsn.get_secret_value()
+    keep_rows(query, kept, lambda text: stream_rows(dsn, text))
+
+
+def load_config_data(config: TrainConfig, run: Path, *, fetch: bool = False) -> Dataset:
+    """The cleaned, split and balanced data of a configuration; `run` and `fetch` as in `sources_of`."""
     data = config.data
     return load_dataset(
-        sources_of(config), seed=config.seed, max_texts=data.max_texts, evasion_share=data.evasion_share
+        sources_of(config, run, fetch=fetch),
+        seed=config.seed,
+        max_texts=data.max_texts,
+        evasion_share=data.evasion_share,
     )

@@ -1,8 +1,10 @@
 """A user's own texts: CSV, JSON lines, or rows of a Postgres query, with labels that may be missing.
 
 Promises: reads row by row, with memory bounded by `cap`, not by the file; a cell that is empty, null or NaN leaves the label
-open; a cell that is no number between 0 and 1 (nor yes/no, true/false) and a file in another encoding are errors that name row
-and column. Which training texts are kept beyond `cap` is a fair draw that depends on the seed of the source's name only.
+open, and so does a field that a JSON line leaves out; a cell that is no number between 0 and 1 (nor yes/no, true/false), a quotation
+mark that is never closed and a file in another encoding are errors that name row and column. A query runs once per run, when it is
+trained: its rows are kept in the run's folder, so that a table that goes on growing does not change what the run is made of. Which
+training texts are kept beyond `cap` is a fair draw that depends on the seed of the source's name only.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ def table_source(table: TableConfig) -> Source:
     rows = _csv_rows if form == "csv" else _json_rows
 
     def read(_folder: Path) -> Iterator[Example]:
-        columns = _Columns(table.path.name, table.text, table.labels, table.split)
+        columns = _Columns(table.path.name, table.text, table.labels, table.split, alike=form == "csv")
         yield from _sampled(columns.examples(rows(table.path, table.encoding)), table.cap, table.path.stem)
 
     return Source(
@@ -61,29 +63,23 @@ def table_source(table: TableConfig) -> Source:
     )  # fmt: skip
 
 
-def postgres_source(config: PostgresConfig, query: Callable[[str], Iterable[Row]]) -> Source:
-    """The source of a query; `query` runs it and streams rows."""
+def postgres_source(config: PostgresConfig, kept: Path) -> Source:
+    """The source of a query whose rows lie in `kept` (see `query_rows`)."""
 
     def read(_folder: Path) -> Iterator[Example]:
-        columns = _Columns(config.name, config.text, config.labels, None)
-        yield from _sampled(columns.examples(enumerate(query(config.query), start=1)), config.cap, config.name)
+        columns = _Columns(config.name, config.text, config.labels, None, alike=True)
+        yield from _sampled(columns.examples(_json_rows(kept, "utf-8")), config.cap, config.name)
 
     return Source(
-        config.name,
-        config.language or "",
-        config.licence,
-        (),
-        read,
-        config.cap,
-        "hash",
-        config.repeat,
-        config.trainable,
-    )
+        config.name, config.language or "", config.licence, (kept.name,), read, config.cap, "hash", config.repeat, config.trainable
+    )  # fmt: skip
 
 
 def _check_encoding(table: TableConfig) -> None:
     try:
         table.path.open(encoding=table.encoding).close()
+    except OSError as error:
+        raise ConfigurationError(f"the table {table.path} cannot be read: {error.strerror}") from error
     except LookupError as error:
         raise ConfigurationError(
             f"{table.path.name}: there is no encoding {table.encoding!r}; utf-8, utf-16, gb18030, big5 and latin-1 are some that exist"
@@ -96,12 +92,19 @@ class _Columns:
     text: str
     labels: Mapping[str, str]
     split: str | None
+    #: Every row has the columns of the first, so that a missing one is told before a million rows are read.
+    alike: bool
 
     def examples(self, rows: Iterable[tuple[int, Row]]) -> Iterator[Example]:
-        columns: Mapping[str, str] | None = None
+        columns = self.labels or {label: label for label in LABELS}
+        wanted = {self.text, *columns.values()}
+        first: list[str] | None = None
         for number, row in rows:
-            if columns is None:
-                columns = self._resolve(row)
+            if first is None:
+                first = [str(name) for name in row]
+                if self.alike:
+                    self._check(wanted - set(row), first)
+            wanted -= row.keys()
             text = row.get(self.text)
             if not isinstance(text, str) or not text.strip():
                 continue
@@ -111,23 +114,22 @@ class _Columns:
                     f"half), which is no character and cannot be encoded: write it whole, or leave the row out"
                 )
             yield Example(text, self._targets(row, columns, number), self._split(row, text, number))
-        if columns is None:
+        if first is None:
             raise ConfigurationError(f"{self.name} has no rows")
+        self._check(wanted, first)
 
-    def _resolve(self, row: Row) -> Mapping[str, str]:
-        if self.text not in row:
-            raise ConfigurationError(f"{self.name} has no column {self.text!r}; it has: {', '.join(map(str, row))}")
-        columns = self.labels or {label: label for label in LABELS if label in row}
-        missing = sorted(set(columns.values()) - set(row))
-        if missing:
+    def _check(self, missing: set[str], there: list[str]) -> None:
+        """`missing` are columns that no row had, `there` those of the first row."""
+        if self.text in missing:
+            raise ConfigurationError(f"{self.name} has no column {self.text!r}; it has: {', '.join(there)}")
+        if self.labels and missing:
             raise ConfigurationError(
-                f"{self.name} has no column {', '.join(missing)}; it has: {', '.join(map(str, row))}"
+                f"{self.name} has no column {', '.join(sorted(missing))}; it has: {', '.join(there)}"
             )
-        if not columns:
+        if not self.labels and missing.issuperset(LABELS):
             raise ConfigurationError(
                 f"{self.name}: no column is named like a label ({', '.join(LABELS)}); say which is which with `labels:`"
             )
-        return columns
 
     def _targets(self, row: Row, columns: Mapping[str, str], number: int) -> Targets:
         targets: Targets = {}
@@ -187,13 +189,20 @@ def _sampled(examples: Iterable[Example], cap: int, seed: str) -> Iterator[Examp
 
 def _csv_rows(path: Path, encoding: str) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(16 * 1024 * 1024)
-    try:
-        with path.open(encoding=encoding, newline="") as file:
-            yield from enumerate(csv.DictReader(file), start=2)
-    except UnicodeError as error:
-        raise _wrong_encoding(path, encoding, error) from error
-    except csv.Error as error:
-        raise ConfigurationError(f"{path.name} is not CSV: {error}") from error
+    with path.open(encoding=encoding, newline="") as file:
+        # Strict: otherwise a stray quotation mark makes one text of all rows up to the next one, or up to the end.
+        reader = csv.DictReader(file, strict=True)
+        number = 1
+        try:
+            for number, row in enumerate(reader, start=2):
+                yield number, row
+        except UnicodeError as error:
+            raise _wrong_encoding(path, encoding, error) from error
+        except csv.Error as error:
+            raise ConfigurationError(
+                f"{path.name}, row {number + 1}, which begins before line {reader.line_num}, is not CSV: {error}. A text with a comma, "
+                f"a quotation mark or a line break stands in quotation marks, and those inside it are written twice"
+            ) from error
 
 
 def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, Row]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +57,7 @@ def evaluate_command(
     from services.training.evaluation.report import print_report
     from services.training.evaluation.suites import suite_named
     from services.training.packaging import METRICS_FILE, run_config
+    from services.training.trained_on import trained_on
 
     chosen = suite_named(suite)
     folder = run or RUNS / model
@@ -74,5 +74,5 @@ def evaluate_command(
     write_evaluation(found, target)
     notes().print(f"figures in {target}", markup=False, soft_wrap=True)
     if card is not None:
-        update_card(card, found.document(), json.loads((folder / "data.json").read_text(encoding="utf-8")))
+        update_card(card, found.document(), trained_on(folder))
         notes().print(f"figures in {card}", markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from services.errors import ConfigurationError
 from services.serving import MODEL_FILES
 from services.training.config import TrainConfig
 from services.training.data.dataset import Dataset
@@ -47,7 +48,8 @@ from services.training.evaluation.sampling import take, take_items
 from services.training.evaluation.scoring import Scorer, encodable
 from services.training.evaluation.suites import Suite
 from services.training.evaluation.tasks import TASKS, TaskResult, Texts, evaluate_task, task_texts
-from services.training.versions import fingerprint
+from services.training.trained_on import check_held_out
+from services.training.versions import fingerprint, read_record
 
 __all__ = ["evaluate"]
 
@@ -69,7 +71,13 @@ def evaluate(model: str, run: Path, served: Path, config: TrainConfig, suite: Su
             bar.update(scoring, description=f"scoring {what}", completed=done, total=total, visible=0 <= done < total)
 
         with Scorer(served, watch=watch) as score:
-            dataset = load_config_data(config)
+            dataset = load_config_data(config, run)
+            check_held_out(run, dataset.manifest)
+            if not dataset.test:
+                raise ConfigurationError(
+                    "the data has no test text, and nothing can be measured without. Mark rows with `test` in the column that "
+                    "`split:` names, or leave `split:` out: then a fifth of the texts, by their hash, is for tests"
+                )
             parts = _Parts(run, served, config.data.public, dataset, load_levels(), score, suite, [])
 
             def next_part(title: str) -> None:
@@ -211,7 +219,18 @@ class _Parts:
         if not (trained / "head.safetensors").is_file():
             self.skipped.append(f"agreement: {self.run.name} holds no trained model")
             return None
+        export = read_record(self.run / "served")
+        if export is not None and export.differing(self.served):
+            self.skipped.append(
+                f"agreement: {self.served} is not what {self.run.name} exported, so there is nothing to agree with"
+            )
+            return None
         items = fitting_items(self.dataset.test, self.served / "tokenizer.json", self.suite.agreement)
+        if not items:
+            self.skipped.append(
+                "agreement: every test text is longer than one window, of which torch would see the start only"
+            )
+            return None
         texts = [encodable(item.text) for item in items]
         ours, theirs = self.score(texts, "agreement"), torch_scores(trained, texts)
         sides = [(scores, self.levels.actions(scores)) for scores in (ours, theirs)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -153,6 +154,46 @@ def test_ids_of_the_greatest_length_can_be_stored(app: App) -> None:
     value = review_event("fine", event_id, data={"content_id": content, "author_id": content})
     (good,) = app.send("content.submitted", value, key=content.encode())
     assert app.result(good).data["content_id"] == content
+
+
+@contextmanager
+def compressing(app: App, codec: str) -> Iterator[KafkaProducer]:
+    """A client of somebody else's."""
+    servers = app.deployment.settings.kafka_bootstrap
+    sender = KafkaProducer(bootstrap_servers=servers, compression_type=codec, max_request_size=200_000_000)
+    try:
+        yield sender
+    finally:
+        sender.close(timeout=10)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_a_batch_may_be_compressed_as_any_client_does_it(app: App, codec: str) -> None:
+    topic = app.deployment.settings.topic_prefix + "content.submitted"
+    ends = app.topics.ends("content.decided")
+    with compressing(app, codec) as sender:
+        sent = [sender.send(topic, review_event("fine " * 200), b"author-1") for _ in range(3)]
+        places = [future.get(timeout=60) for future in sent]
+    for place in places:
+        assert app.result(Sent("content.submitted", place.partition, place.offset, ends, {})).data["action"]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_a_batch_that_would_fill_the_memory_is_one_dead_letter_with_the_bytes_that_came(app: App, codec: str) -> None:
+    ends = app.topics.ends("content.submitted.dlq")
+    topic = app.deployment.settings.topic_prefix + "content.submitted"
+    with compressing(app, codec) as sender:
+        place = sender.send(topic, b" " * 100_000_000, b"author-1").get(timeout=60)
+    bad = Sent("content.submitted", place.partition, place.offset, {}, ends)
+    letter = app.dead_letter(bad)
+    assert letter.header("dlq-reason") == "too_large"
+    assert "unpacks to more than" in (letter.header("dlq-error") or "")
+    (row,) = app.rows_of_dead_letters(bad)
+    assert row.value is not None
+    assert 0 < len(row.value) < 1_000_000
+    (good,) = app.send("content.submitted", review_event("fine"))
+    assert app.result(good).data["action"]
+    app.wait_settled(bad, good)
 
 
 def test_a_record_that_no_dead_letter_topic_takes_is_kept_whole_in_its_row(app: App) -> None:

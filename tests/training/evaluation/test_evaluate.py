@@ -12,8 +12,11 @@ pytest.importorskip("torch")
 from services.errors import ConfigurationError
 from services.training.commands import app
 from services.training.config import load_config
+from services.training.data.load import load_config_data
 from services.training.evaluation.evaluate import evaluate
 from services.training.evaluation.suites import suite_named
+from services.training.trained_on import DATA_FILE
+from services.training.versions import FileEntry, VersionRecord, write_record
 from tests.training.evaluation.tiny_model import write_tiny_model
 
 QUICK = suite_named("quick")
@@ -85,3 +88,39 @@ def test_a_run_that_does_not_exist_and_an_unknown_suite_are_named(tmp_path: Path
         result = runner.invoke(app, ["evaluate", "review", *arguments])
         assert isinstance(result.exception, ConfigurationError)
         assert expected in str(result.exception)
+
+
+def test_a_file_that_names_its_own_split_and_changed_after_the_training_is_refused(
+    tmp_path: Path, config: Path
+) -> None:
+    served, settings = write_tiny_model(tmp_path / "served"), load_config(config)
+    (entry,) = load_config_data(settings, tmp_path).manifest_json()
+    # These few texts are near copies of each other, so that none was left to train on; let some have been.
+    (tmp_path / DATA_FILE).write_text(json.dumps([{**entry, "train": 20}]))
+    assert evaluate("review", tmp_path, served, settings, QUICK).findings.labels
+    with (tmp_path / "posts.csv").open("a", encoding="utf-8") as file:
+        file.write("one more,0,test\r\n")
+    with pytest.raises(ConfigurationError, match=r"posts names its own split .* and has changed"):
+        evaluate("review", tmp_path, served, settings, QUICK)
+    config.write_text("data: {own_examples: false, tables: [{path: posts.csv}]}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"posts was split by 'split' .* and is split by 'hash' now"):
+        evaluate("review", tmp_path, served, load_config(config), QUICK)
+
+
+def test_without_test_texts_nothing_is_measured(tmp_path: Path, config: Path) -> None:
+    posts = tmp_path / "posts.csv"
+    posts.write_text(posts.read_text(encoding="utf-8").replace(",test", ",valid"), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="no test text"):
+        evaluate("review", tmp_path, write_tiny_model(tmp_path / "served"), load_config(config), QUICK)
+
+
+def test_another_model_than_the_runs_is_not_compared_with_its_weights(tmp_path: Path, config: Path) -> None:
+    run, served = tmp_path / "run", write_tiny_model(tmp_path / "served")
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "head.safetensors").write_bytes(b"")
+    (run / "served").mkdir()
+    write_record(
+        run / "served", VersionRecord(model="review", files={"model.bin": FileEntry(sha256="0" * 64, size_bytes=1)})
+    )
+    found = evaluate("review", run, served, load_config(config), QUICK)
+    assert any("is not what run exported" in sentence for sentence in found.skipped)

@@ -31,7 +31,7 @@ def hashed(tmp_path: Path, column: str = "first", encoding: str = "utf-8", **dat
             rows.writerows([f"naïve sentence {n}", n % 2, n % 3 == 0] for n in range(60))
     table = TableConfig(path=path, labels={"hate": column}, encoding=encoding)
     config = TrainConfig(data=DataConfig.model_validate({"own_examples": False, "tables": [table], **data}))
-    return ground_sha256(load_config_data(config), config.data.public, QUICK)
+    return ground_sha256(load_config_data(config, tmp_path), config.data.public, QUICK)
 
 
 def test_the_same_files_read_in_the_same_way_are_the_same_ground(tmp_path: Path) -> None:

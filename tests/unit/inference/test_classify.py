@@ -33,7 +33,14 @@ CASES: list[tuple[str, str, type[TidegateError]]] = [
     ("UNAVAILABLE", "GOAWAY received", CrashSuspected),
     ("INTERNAL", "Stub process 'echo_0_0' is not healthy.", CrashSuspected),
     ("UNKNOWN", "Stub process 'echo_0_0' is not healthy.", CrashSuspected),
+    ("INTERNAL", "Received RST_STREAM with error code 2", CrashSuspected),
+    ("UNKNOWN", "Stream removed", CrashSuspected),
+    # Not the text's fault, whatever it is.
+    ("UNAVAILABLE", "GOAWAY received; Error code: 11; Debug Text: too_many_pings", TransientError),
     # The deployment is wrong, or the server is starting.
+    ("PERMISSION_DENIED", "RBAC: access denied", ConfigurationError),
+    ("UNAUTHENTICATED", "", ConfigurationError),
+    ("UNIMPLEMENTED", "", ConfigurationError),
     ("NOT_FOUND", "Request for unknown model: 'echo' is not found", ConfigurationError),
     ("NOT_FOUND", "Request for unknown model: 'echo' has no available versions", ConfigurationError),
     ("UNAVAILABLE", "Request for unknown model: 'echo' has no available versions", ConfigurationError),

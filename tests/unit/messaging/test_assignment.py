@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, cast
 
 import pytest
@@ -102,3 +103,23 @@ def test_only_the_partitions_that_were_asked_for_are_in_the_watermarks() -> None
     assert set(assignment.watermarks()) == {P0, P1}
     assert set(assignment.watermarks([P1])) == {P1}
     assert assignment.watermarks([P1])[P1].offset == 10
+
+
+@pytest.mark.parametrize("event", ["on_partitions_revoked", "on_partitions_lost"])
+def test_a_partition_is_given_up_after_its_sends_have_ended(event: str) -> None:
+    asked: list[set[TopicPartition]] = []
+
+    def under_way(partitions: Collection[TopicPartition]) -> bool:
+        asked.append(set(partitions))
+        return len(asked) < 3
+
+    assignment = Assignment(cast("KafkaConsumer", Consumer()), under_way, patience_s=60)
+    asyncio.run(getattr(assignment, event)([P0]))
+    assert asked == [{P0}] * 3
+    assert not assignment.left_behind
+
+
+def test_a_send_that_does_not_end_is_left_behind_and_the_loop_is_told() -> None:
+    assignment = Assignment(cast("KafkaConsumer", Consumer()), lambda _: True, patience_s=0.05)
+    asyncio.run(assignment.on_partitions_revoked([P0]))
+    assert assignment.left_behind

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, NotLeaderForPartitionError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+)
 
+from services.errors import ConfigurationError
 from services.messaging import Outgoing, Sender
 
 
@@ -32,6 +39,13 @@ class Future:
 
     def succeeded(self) -> bool:
         return self.is_done and self.exception is None
+
+
+class Manager:
+    """Of a producer that the cluster refuses."""
+
+    def has_fatal_error(self) -> bool:
+        return True
 
 
 @dataclass
@@ -175,3 +189,26 @@ def test_every_record_is_acknowledged_exactly_once_whatever_fails(data: st.DataO
                 future.succeed(0)
         acknowledged += [subject for subject, _ in out.acknowledged(now)]
     assert sorted(acknowledged) == sorted(names)
+
+
+def test_a_producer_that_the_cluster_refuses_ends_the_process_and_says_why() -> None:
+    producer = FaultyProducer()
+    out = sender(producer)
+    out.put(outgoing("a"))
+    out.send(0)
+    producer.sent[0][1].fail(ClusterAuthorizationFailedError())
+    producer._transaction_manager = Manager()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match=r"for good .ClusterAuthorizationFailedError."):
+        list(out.acknowledged(0))
+
+
+def test_a_record_is_under_way_until_there_is_an_answer() -> None:
+    producer = FaultyProducer()
+    out = sender(producer)
+    out.put(outgoing("a"))
+    assert not out.under_way(lambda _: True)  # the producer does not have it yet
+    out.send(0)
+    assert out.under_way(lambda subject: subject == "a")
+    assert not out.under_way(lambda subject: subject == "b")
+    producer.sent[0][1].succeed(1)
+    assert not out.under_way(lambda _: True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,3 +249,20 @@ def test_an_address_that_is_none_is_refused(ground: Ground, address: str) -> Non
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, ConfigurationError)
     assert "is not the address of a Triton" in str(result.exception)
+
+
+def test_a_rollback_after_a_promotion_that_was_cut_off_keeps_the_version_that_was_live(ground: Ground) -> None:
+    ground.promote()
+    (ground.model.path / ".promotion.json").write_text('{"previous": 2, "incoming": 3}')
+    shutil.copytree(ground.model.version_path(2), ground.model.version_path(3))
+    said = ground.promote("--rollback")
+    assert "a promotion was cut off half way: version 2 stays the live one" in said
+    assert (ground.model.live(), ground.model.versions()) == (2, [1, 2])
+    assert "version 1 is live" in ground.promote("--rollback")
+
+
+def test_a_rollback_that_was_cut_off_is_done_by_the_next(ground: Ground) -> None:
+    ground.promote()
+    (ground.model.path / ".promotion.json").write_text('{"previous": 2}')
+    assert "version 1 is live" in ground.promote("--rollback")
+    assert ground.model.live() == 1

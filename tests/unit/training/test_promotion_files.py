@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.errors import ConfigurationError
+from services.training import promotion
 from services.training.promotion import locked, promote, recover, roll_back
 from services.training.versions import ModelFolder
 from tests.unit.training.model_folders import FakeServer, export, make_model
@@ -164,7 +165,7 @@ def test_a_promotion_killed_at_any_moment_is_undone_by_the_next_command(tmp_path
     assert killed.returncode == -signal.SIGKILL
     server, said = FakeServer(), list[str]()
     with locked(model):  # the lock died with its holder
-        assert recover(model, server, said.append) == (moment != "copying")
+        assert recover(model, server, said.append) == (None if moment == "copying" else "promotion")
         assert model.live() == 1
         assert files(model) == {"config.pbtxt", "1/model.py", "1/weights", "1/version.json"}
         assert promote(model, *export(tmp_path / "served"), server, silent) == 2
@@ -202,3 +203,43 @@ def test_a_config_that_cannot_be_written_back_on_a_full_disk_gets_the_room_of_th
     with pytest.raises(ConfigurationError, match="Version 1 goes on serving"):
         promote(model, *export(tmp_path / "served"), FakeServer(refused=frozenset({2})), silent)
     assert (model.live(), model.versions()) == (1, [1])
+
+
+def test_a_rollback_on_a_full_disk_says_so_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(tmp_path / "repository", {1: None, 2: None}, live=2)
+    before = files(model)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(promotion, "write_atomically", full)
+    with pytest.raises(ConfigurationError, match=r"the disk is full.*version 2 is live as before"):
+        roll_back(model, FakeServer(), silent)
+    assert (model.live(), files(model)) == (2, before)
+
+
+def test_a_config_that_a_full_disk_keeps_from_changing_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(tmp_path / "repository", {1: None, 2: None}, live=2)
+
+    def choose(_self: ModelFolder, _number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ModelFolder, "choose", choose)
+    with pytest.raises(ConfigurationError, match="Version 2 goes on serving"):
+        roll_back(model, FakeServer(), silent)
+    assert model.live() == 2
+
+
+def test_a_rollback_whose_mark_cannot_be_written_is_one_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, said = make_model(tmp_path / "repository", {1: None, 2: None}, live=2), list[str]()
+
+    def withdraw(_self: ModelFolder, _version: int, _at: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ModelFolder, "withdraw", withdraw)
+    assert roll_back(model, FakeServer(), said.append) == (2, 1)
+    assert "version 2 could not be marked as withdrawn (the disk is full)" in said[-1]
