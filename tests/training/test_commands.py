@@ -233,7 +233,7 @@ def test_another_model_is_refused_with_those_that_are_known() -> None:
 def test_a_training_without_an_end_is_refused(options: tuple[str, str]) -> None:
     refused = call("train", "review", *options)
     assert refused.exit_code == 2
-    assert "is not in the range" in " ".join(refused.output.split())
+    assert "should be greater than or equal to" in " ".join(refused.output.split())
 
 
 def test_one_fold_is_refused() -> None:
