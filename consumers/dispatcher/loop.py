@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consumers.dispatcher.batcher import Batcher
 from consumers.dispatcher.circuits import WORKERS, Circuits
@@ -183,10 +183,12 @@ class Dispatcher:
 
     # --- in ---
 
-    def _take_in(self) -> None:
+    def _poll(self) -> dict[TopicPartition, Any]:
         busy = self._in_flight.messages > 0 or len(self._batcher) > 0
         try:
-            polled = self._ports.consumer.poll(timeout_ms=int(self._look_every_s * 1000) if busy else _IDLE_POLL_MS)
+            polled: dict[TopicPartition, Any] = self._ports.consumer.poll(
+                timeout_ms=int(self._look_every_s * 1000) if busy else _IDLE_POLL_MS
+            )
             if not self._assignment.fresh:  # a poll answers nothing while recovery cannot read
                 self._circuits.close("kafka")
         except KafkaError as error:
@@ -194,6 +196,14 @@ class Dispatcher:
             time.sleep(0.1)
             polled = {}
         self._membership.polled()
+        if self._assignment.left_behind:
+            # Their next owner cannot see them, and publishes them; the producer would deliver them hours later.
+            close_producer(self._ports.producer, 0)
+            raise TransientError("results were under way when their partition was given up: begins anew without them")
+        return polled
+
+    def _take_in(self) -> None:
+        polled = self._poll()
         for partition in self._assignment.fresh & polled.keys():
             # Read them again after recovery: a partition that was never committed begins at the consumer's position, and that is
             # behind these records by now. Committed as the beginning, it would lose them.
@@ -248,12 +258,6 @@ class Dispatcher:
 
     def _tidy_after_rebalance(self) -> None:
         self._assignment.rebalanced = False
-        if self._assignment.left_behind:
-            # Their next owner cannot see them, and publishes them; the producer would deliver them hours later.
-            close_producer(self._ports.producer, 0)
-            raise TransientError(
-                "results were under way when their partition was given up; a new process begins without them"
-            )
         owned = self._assignment.ledgers()
         self._published_before = {p: ids for p, ids in self._published_before.items() if p in owned}
         # What was not sent yet is the next owner's to send: it would not see ours, and there would be two.
@@ -429,8 +433,15 @@ class Dispatcher:
         for name, count in decided.items():
             metrics.DECIDED.labels(name).inc(count)
             self._decided += count
+        if self._sender.problem or self._desk.problem:
+            # What failed after its partition was given up is the next owner's: sent again from here, there would be two.
+            self._forget([*self._sender.discard(_is_gone), *self._desk.discard(_is_gone)])
         for refused in self._sender.refused():
-            self._refuse(refuse(refused.outgoing.subject, DeadLetterReason.INTERNAL, f"the result: {refused.problem}"))
+            item = refused.outgoing.subject
+            if _is_gone(item):
+                self._forget([item])
+            else:
+                self._refuse(refuse(item, DeadLetterReason.INTERNAL, f"the result: {refused.problem}"))
         for refusal in self._desk.acknowledged(now):
             metrics.DEAD_LETTERED.labels(refusal.capability.name, refusal.reason.value).inc()
             refusal.ledger.settle(refusal.record.offset)

@@ -1,9 +1,9 @@
 """Sending dead letters to their topic again.
 
 Promises: key, value and headers are the original ones byte for byte, but for one header `replayed-from` with the letter's id; a
-letter is marked as replayed after the broker acknowledged the record, never before. A crash between the two leaves a letter that
-will be sent once more, which decides nothing twice: ids are the same. Letters go out oldest first, whole ones at a time, so memory
-holds the producer's window and no more.
+mended copy that is a whole CloudEvent goes without the `ce_` headers that would contradict it. A letter is marked as replayed after the
+broker acknowledged the record, never before. A crash between the two leaves a letter that will be sent once more, which decides nothing
+twice: ids are the same. Letters go out oldest first, whole ones at a time, so memory holds the producer's window and no more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from services.capabilities import load_capabilities
 from services.cli.lines import check_record
 from services.cli.screen import notes, output
 from services.errors import ConfigurationError, PermanentError
-from services.messaging import Delivery, Publisher, require_topic
+from services.messaging import UNREADABLE_HEADER, Delivery, Publisher, require_topic
 from services.settings import Settings
 from services.storage import DeadLetter, DeadLetterStore
 
@@ -54,19 +54,27 @@ def replay_letters(replay: Replay) -> None:
     if not replay.ids:
         notes().print("No dead letters wait for that.", style="dim")
         return
-    key = _mended_key(replay) if replay.mended is not None else None
+    mended = _mended(replay) if replay.mended is not None else None
     if replay.dry_run:
         _tell_plan(replay)
         return
     if replay.ask:
         _ask(replay)
-    refused = _send(replay, key)
+    refused = _send(replay, mended)
     if refused:
         raise typer.Exit(1)
 
 
-def _mended_key(replay: Replay) -> bytes | None:
-    """The key of the mended copy, where the letter had none; and whether the copy is any better."""
+@dataclass(frozen=True, slots=True)
+class _Mended:
+    """The key of the mended copy, where the letter had none, and the headers that it goes with."""
+
+    key: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def _mended(replay: Replay) -> _Mended:
+    """What goes with the mended copy, if that is any better."""
     letter = _get(replay, replay.ids[0])
     capability = load_capabilities(replay.settings).get(letter.capability)
     if capability is None:
@@ -74,12 +82,18 @@ def _mended_key(replay: Replay) -> bytes | None:
             f"the letter is of the capability {letter.capability!r}, which is not configured here: see TIDEGATE_CAPABILITIES"
         )
     limit = replay.settings.max_message_bytes
-    try:
-        return check_record(replay.mended, _headers(letter), capability.input, max_bytes=limit)
-    except PermanentError as error:
-        raise ConfigurationError(
-            f"the mended copy would be dead-lettered again ({error.reason}: {error}); it must be a whole CloudEvent"
-        ) from None
+    headers = _headers(letter)
+    whole = [(name, value) for name, value in headers if not name.lower().startswith(("ce_", "content-type"))]
+    problem = ""
+    for these in (headers, whole):
+        try:
+            return _Mended(check_record(replay.mended, these, capability.input, max_bytes=limit), these)
+        except PermanentError as error:
+            problem = problem or f"{error.reason}: {error}"
+    binary = ", or the data that belongs to this binary event's headers" if whole != headers else ""
+    raise ConfigurationError(
+        f"the mended copy would be dead-lettered again ({problem}); it must be a whole CloudEvent{binary}"
+    )
 
 
 def _tell_plan(replay: Replay) -> None:
@@ -98,7 +112,7 @@ def _ask(replay: Replay) -> None:
     typer.confirm(f"Send {_letters(len(replay.ids))} again?", abort=True, err=True)
 
 
-def _send(replay: Replay, mended_key: bytes | None) -> int:
+def _send(replay: Replay, mended: _Mended | None) -> int:
     """Send and mark; returns how many Kafka refused."""
     console = notes()
     sent = refused = 0
@@ -127,8 +141,8 @@ def _send(replay: Replay, mended_key: bytes | None) -> int:
                 require_topic(replay.settings, letter.topic)
                 checked.add(letter.topic)
             value = letter.value if replay.mended is None else replay.mended
-            key = letter.key if letter.key is not None else mended_key
-            headers = [*_headers(letter), (REPLAYED_FROM, letter.id.encode())]
+            key = letter.key if letter.key is not None or mended is None else mended.key
+            headers = [*(_headers(letter) if mended is None else mended.headers), (REPLAYED_FROM, letter.id.encode())]
             settle(publisher.send(letter.id, letter.topic, key, value, headers))
         settle(publisher.drain())
     total = f"{refused:,} refused by Kafka" if refused else ""
@@ -142,8 +156,8 @@ def _letters(count: int) -> str:
 
 
 def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The original headers, less the mark of an earlier replay."""
-    return [(name, value) for name, value in letter.headers if name != REPLAYED_FROM]
+    """The original headers, less the mark of an earlier replay, and less what the reader of an unreadable batch put there."""
+    return [(name, value) for name, value in letter.headers if name not in {REPLAYED_FROM, UNREADABLE_HEADER}]
 
 
 def _get(replay: Replay, identifier: str) -> DeadLetter:

@@ -50,8 +50,8 @@ def read_line(
         raise PermanentError(DeadLetterReason.TOO_LARGE, f"the line has {len(line)} bytes; the limit is {max_bytes}")
     loads(line, max_depth=_MAX_DEPTH)  # names the byte of the line, which inside the envelope is another one
     record = prepare_line(line, event_type, source=source, tenant=tenant)
-    check_record(record.value, [], event_type, max_bytes=max_bytes)
-    return record if key is None else Outgoing(record.event_id, key.encode(), record.value)
+    own_key = check_record(record.value, [], event_type, max_bytes=max_bytes)  # also of data that is in base64
+    return Outgoing(record.event_id, own_key if key is None else key.encode(), record.value)
 
 
 def read_raw_line(line: bytes, event_type: EventType, *, key: str | None) -> Outgoing:

@@ -61,7 +61,8 @@ def results(
         reader = ResultReader(database, chosen.table)
         show = _Printer(as_json=as_json, decisions="action" in chosen.output.model.model_fields)
         if event_id is not None:
-            search = _Search(reader, DeadLetterStore(database), chosen, event_id, tenant, source)
+            tenants = [tenant] if tenant else sorted({*settings.tenants, DEFAULT_TENANT})
+            search = _Search(reader, DeadLetterStore(database), chosen, event_id, tenants, source)
             show(search.wait() if follow else search.look())
             return
         if follow:
@@ -161,15 +162,15 @@ class _Search:
         letters: DeadLetterStore,
         capability: Capability,
         event_id: str,
-        tenant: str | None,
+        tenants: Sequence[str],
         source: str | None,
     ) -> None:
         self._reader = reader
         self._letters = letters
         self._event_id = event_id
-        self._tenant = tenant
+        self._tenant = tenants[0] if len(tenants) == 1 else None
         self._source = source
-        self._likely = str(decision_id(tenant or DEFAULT_TENANT, source or DEFAULT_SOURCE, event_id, capability.name))
+        self._likely = [str(decision_id(t, source or DEFAULT_SOURCE, event_id, capability.name)) for t in tenants]
 
     def look(self) -> list[ShownResult]:
         """Its rows now.
@@ -195,7 +196,7 @@ class _Search:
         return rows
 
     def _rows(self) -> list[ShownResult]:
-        rows = self._reader.of_decisions([self._likely], tenant=self._tenant)
+        rows = self._reader.of_decisions(self._likely, tenant=self._tenant)
         return rows or ([] if self._source else self._reader.of_event(self._event_id, tenant=self._tenant))
 
     def _raise_if_dead(self) -> None:

@@ -26,6 +26,7 @@ from rich.text import Text
 from deploy.embedded import Stack, StackState
 from services.cli.connection import DataOption
 from services.errors import ConfigurationError
+from services.storage import masked
 
 __all__ = ["StackProgress", "app", "state_table"]
 
@@ -203,7 +204,14 @@ def _masked(address: str | None) -> str | None:
     """A remote server's address without its password. The embedded servers have none."""
     if address is None:
         return None
-    return re.sub(r"(password=)\S+", r"\1***", re.sub(r"(://[^:/@]*:)[^@]+@", r"\1***@", address))
+    scheme, mark, rest = address.partition("://")
+    if not mark or scheme.startswith("postgres"):
+        return masked(address)
+    # Up to the last @, as clients read it: a password may hold one.
+    secret, at, place = rest.rpartition("@")
+    user, colon, _ = secret.partition(":")
+    shown = re.sub(r"(password=)[^&]*", r"\1***", place)
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{shown}"
 
 
 @contextmanager

@@ -30,7 +30,8 @@ DEFAULT_TENANT = "default"
 #: Code points of one attribute. They become index keys, headers and log fields.
 ATTRIBUTE_LIMIT = 1024
 _STRUCTURED = "application/cloudevents"
-_JSON_TYPE = re.compile(r"(application|text)/([a-z0-9.\-]+\+)?json\s*(;.*)?", re.IGNORECASE | re.DOTALL)
+#: CloudEvents 1.0, section 3.1: any type whose subtype is json or ends with +json. The characters are those of RFC 6838.
+_JSON_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]+/([a-z0-9!#$&^_.+\-]+\+)?json\s*(;.*)?", re.IGNORECASE | re.DOTALL)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
@@ -105,7 +106,7 @@ def _structured(value: bytes | None, max_depth: int, traceparent: str | None) ->
         _not_cloudevent("the value is JSON, but not an object")
     if traceparent is not None:
         event.setdefault("traceparent", traceparent)
-    if "data_base64" in event:
+    if event.get("data_base64") is not None:  # JSON's null is an attribute that is not there
         return _envelope(event, _base64_data(event, max_depth))
     if "datacontenttype" in event:
         _check_json_type(event["datacontenttype"])
@@ -114,7 +115,7 @@ def _structured(value: bytes | None, max_depth: int, traceparent: str | None) ->
 
 def _base64_data(event: dict[str, Any], max_depth: int) -> Any:
     encoded = event["data_base64"]
-    if "data" in event or type(encoded) is not str:
+    if event.get("data") is not None or type(encoded) is not str:
         _not_cloudevent("data_base64 is not a string, or stands beside data")
     _check_json_type(event.get("datacontenttype"))
     try:

@@ -5,7 +5,7 @@ from kafka.structs import TopicPartition
 
 from services.messaging.assignment import Assignment, coordinator_answered, lost_membership
 from services.messaging.clients import admin_client, close_producer, group_consumer, partition_reader, producer
-from services.messaging.compressed_batches import unreadable
+from services.messaging.compressed_batches import UNREADABLE_HEADER, unreadable
 from services.messaging.dead_letter_record import HEADER_PREFIX, DeadLetterRecord, dead_letter_record, original_headers
 from services.messaging.ledger import PartitionLedger, UnknownOffset, Watermark
 from services.messaging.publisher import Delivery, Publisher
@@ -15,6 +15,7 @@ from services.messaging.topics import create_missing_topics, require_topic
 
 __all__ = [
     "HEADER_PREFIX",
+    "UNREADABLE_HEADER",
     "Assignment",
     "DeadLetterRecord",
     "Delivery",

@@ -8,6 +8,7 @@ is the batch's records as they came over the wire and whose header `UNREADABLE_H
 
 from __future__ import annotations
 
+import secrets
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -23,15 +24,19 @@ from services.errors import DeadLetterReason, PermanentError
 
 __all__ = ["MOST_BYTES", "UNREADABLE_HEADER", "unpack", "unpack_within_bounds", "unreadable"]
 
+#: Anybody may send a record with that header, and it means nothing without this.
+_TOKEN = secrets.token_hex(16)
+
 #: Of one batch. Clients fill batches up to a megabyte at most by default, counted before they compress them.
 MOST_BYTES = 32 * 1024 * 1024
 
-#: The header of a record that stands for a batch; its content is the reason and the problem in words.
+#: The header of a record that stands for a batch; its content is this process's token, the reason and the problem in words.
 UNREADABLE_HEADER = "tidegate-unreadable-batch"
 
 #: Java's snappy writes blocks behind this mark and eight bytes of versions.
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
+_ZSTD_PIECE = 1024
 
 
 class _TooLarge(Exception):
@@ -47,9 +52,10 @@ def unreadable(headers: Iterable[tuple[str, bytes | None]]) -> PermanentError | 
     """Why the batch that this record stands for could not be read; None for any other record."""
     for name, content in headers:
         if name == UNREADABLE_HEADER:
-            reason, _, problem = (content or b"").decode("utf-8", "replace").partition(": ")
-            known = DeadLetterReason(reason) if reason in set(DeadLetterReason) else DeadLetterReason.INTERNAL
-            return PermanentError(known, problem or "a record says of itself that it stands for a batch")
+            token, _, said = (content or b"").decode("utf-8", "replace").partition(" ")
+            if token == _TOKEN:
+                reason, _, problem = said.partition(": ")
+                return PermanentError(DeadLetterReason(reason), problem)
     return None
 
 
@@ -61,16 +67,18 @@ def unpack(codec: int, packed: bytes, most: int = MOST_BYTES) -> bytes:
     """
     name, unpacker = _CODECS.get(codec, ("", None))
     if unpacker is None:
-        raise PermanentError(DeadLetterReason.INTERNAL, f"the batch is compressed in a way that is not known ({codec})")
+        raise PermanentError(DeadLetterReason.NOT_JSON, f"the batch is compressed in a way that is not known ({codec})")
     batch = f"the batch ({name}, {len(packed)} bytes)"
     try:
         return unpacker(packed, most)
+    except MemoryError:
+        raise  # of this process, and not of the batch: another one reads it again
     except _TooLarge:
         raise PermanentError(DeadLetterReason.TOO_LARGE, f"{batch} unpacks to more than {most} bytes") from None
     except Exception as error:
         # Each library has its own errors for what is damaged.
         raise PermanentError(
-            DeadLetterReason.INTERNAL, f"{batch} cannot be unpacked: {type(error).__name__}"
+            DeadLetterReason.NOT_JSON, f"{batch} cannot be unpacked: {type(error).__name__}"
         ) from error
 
 
@@ -83,7 +91,7 @@ def _unpack_batch(batch: Any) -> None:
         try:
             batch._buffer = bytearray(unpack(batch.compression_type, packed))  # noqa: SLF001
         except PermanentError as error:
-            problem = f"{error.reason.value}: {error}"
+            problem = f"{_TOKEN} {error.reason.value}: {error}"
             batch._buffer = _stand_in(packed, problem, batch.last_offset_delta)  # noqa: SLF001
             batch._num_records = 1  # noqa: SLF001
         batch._pos = 0  # noqa: SLF001
@@ -130,11 +138,20 @@ def _unlz4(packed: bytes, most: int) -> bytes:
 
 
 def _unzstd(packed: bytes, most: int) -> bytes:
-    with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
-        found: bytes = reader.read(most + 1)
-    if len(found) > most:
-        raise _TooLarge
-    return found
+    found = bytearray()
+    while packed:
+        # In small pieces: this reader says whether the frame is whole, and knows no bound; four bytes may stand for 128 kB.
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        position = 0
+        while position < len(packed) and not frame.eof:
+            found += frame.decompress(packed[position : position + _ZSTD_PIECE])
+            position += _ZSTD_PIECE
+            if len(found) > most:
+                raise _TooLarge
+        if not frame.eof:
+            raise EOFError
+        packed = frame.unused_data + packed[position:]
+    return bytes(found)
 
 
 def _unsnappy(packed: bytes, most: int) -> bytes:

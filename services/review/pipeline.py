@@ -18,12 +18,15 @@ from services.capabilities import Outcome, Rejection, Result, WorkItem
 from services.errors import ConfigurationError, DeadLetterReason, PermanentError
 from services.inference import run_bisecting
 from services.review.policy import Policy, load_policy
+from services.telemetry import get_logger
 
 if TYPE_CHECKING:
     from services.inference import Inference
     from services.settings import Settings
 
 __all__ = ["MODEL", "ReviewPipeline", "build"]
+
+_log = get_logger(__name__)
 
 #: Name of the Triton model; its config's `labels` parameter names the columns of SCORES.
 MODEL = "review"
@@ -114,6 +117,10 @@ class ReviewPipeline:
                 given = self._inference.parameters(MODEL).get("labels", "")
                 known = tuple(name.strip() for name in given.split(",") if name.strip())
                 self._labels = {**self._labels, version: known}
+            unknown = sorted(self._policy.labels - set(known))
+            if unknown:  # misspelt, or of another model: a policy may serve several
+                what = "the policy has thresholds for labels that the model does not score"
+                _log.warning(what, labels=unknown, scored=known)
         if len(known) != columns:
             self._labels = {}
             raise ConfigurationError(

@@ -1,8 +1,8 @@
 """From label scores to an action: thresholds in one YAML file, versioned by its content.
 
 Promises: the version is the hash of what the file says (comments and order do not count), so two decisions with the same
-policy version were judged by the same thresholds; a mistake in a file is one message that names file and field. It does not
-yet know tenants, lists or rules.
+policy version were judged by the same thresholds; a mistake in a file is one message that names file and field, a key that is
+there twice too. A label that the model does not score is only told (see `pipeline`). It does not yet know tenants, lists or rules.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,22 @@ DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
 #: Level of an action = how many of a label's thresholds its score reaches.
 _ACTIONS = (Action.ALLOW, Action.FLAG, Action.REVIEW, Action.BLOCK)
 _SEVERITIES = (Severity.NONE, Severity.LOW, Severity.MEDIUM, Severity.HIGH)
+
+
+class _NoTwins(yaml.SafeLoader):
+    """YAML takes the last of two equal keys without a word."""
+
+
+def _mapping(loader: _NoTwins, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for key, (place, _) in zip(keys, node.value, strict=True):
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", place.start_mark)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_NoTwins.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 class LabelThresholds(BaseModel):
@@ -82,6 +99,11 @@ class Policy:
         self._labels = file.labels
         self._allow = Verdict(Action.ALLOW, Severity.NONE, ())
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels that it has thresholds for."""
+        return frozenset(self._labels)
+
     def judge(self, labels: tuple[str, ...], scores: npt.NDArray[np.float64]) -> list[Verdict]:
         """One verdict per row of `scores` (texts × labels, in 0..1). A label that the policy does not name never acts."""
         limits = np.full((len(labels), 3), np.inf)
@@ -109,7 +131,7 @@ def load_policy(path: Path = DEFAULT_POLICY) -> Policy:
         ConfigurationError: it cannot be read, is not YAML, or does not say what a policy says; names file, line or field.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _NoTwins)  # noqa: S506 - a safe loader
         return Policy(PolicyFile.model_validate(content))
     except OSError as error:
         raise ConfigurationError(f"policy {path} cannot be read: {error.strerror}") from error

@@ -204,6 +204,8 @@ class Engine:
         for column in range(evidence.shape[1]):
             start, end = deciding_tokens(evidence[:, column])
             begin, stop = (offsets[start][0], offsets[end - 1][1]) if end > start else (0, last - first)
+            while begin < stop and text[first + begin].isspace():
+                begin += 1  # to the tokenizer, the blank before a word is a part of it
             spans.append((first + begin, first + stop) if stop > begin else whole)
         return spans
 

@@ -229,7 +229,7 @@ def _go_live(model: ModelFolder, number: int, note: _Note, server: ModelServer |
 
 
 def _undo(model: ModelFolder, note: _Note, server: ModelServer | None, tell: Tell) -> None:
-    if model.live() != note.previous:  # else there is nothing to write, which a full disk would refuse
+    if not _is_live(model, note.previous):  # else there is nothing to write, which a full disk would refuse
         try:
             model.choose(note.previous)
         except OSError:  # a full disk: the new version makes room
@@ -244,6 +244,13 @@ def _undo(model: ModelFolder, note: _Note, server: ModelServer | None, tell: Tel
     if note.incoming is not None:
         _remove(model.version_path(note.incoming))
     _forget_note(model)
+
+
+def _is_live(model: ModelFolder, version: int) -> bool:
+    try:
+        return model.live() == version
+    except ConfigurationError:  # it names one that is gone
+        return False
 
 
 def _why(error: OSError) -> str:

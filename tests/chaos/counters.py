@@ -27,18 +27,20 @@ class Counters:
     def __init__(self, status: Callable[[], StackState | None]) -> None:
         self._status = status
         self._lock = threading.Lock()
+        self._look = threading.Lock()  # two looks at once would take the older one for a process that began again
         self._last: dict[tuple[str, str], float] = {}  # (process, series) → value
         self._sums: dict[str, float] = {}
 
     def look(self) -> None:
         """Take what the processes that answer have counted since the last look."""
-        state = self._status()
-        for process in state.processes if state else ():
-            if process.metrics is not None and process.name.startswith(("dispatcher", "worker")):
-                found = scrape(process.metrics)
-                with self._lock:
-                    for series, value in found.items():
-                        self._add(process.name, series, value)
+        with self._look:
+            state = self._status()
+            for process in state.processes if state else ():
+                if process.metrics is not None and process.name.startswith(("dispatcher", "worker")):
+                    found = scrape(process.metrics)
+                    with self._lock:
+                        for series, value in found.items():
+                            self._add(process.name, series, value)
 
     def _add(self, process: str, series: str, value: float) -> None:
         before = self._last.get((process, series), 0.0)

@@ -163,6 +163,19 @@ def test_rows_of_a_query_are_fetched_once_and_then_only_read(tmp_path: Path, mon
     assert list(dataset.manifest[0].sha256) == [kept_rows(tmp_path, query).name]
 
 
+def test_rows_that_cannot_be_used_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = PostgresConfig(query="SELECT text, toxicity FROM comments")
+    config = TrainConfig(data=DataConfig(own_examples=False, postgres=(query,), evasion_share=0.0))
+    monkeypatch.setenv("TIDEGATE_POSTGRES_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    rows: list[dict[str, object]] = [{"text": f"words {n}", "toxicity": "maybe"} for n in range(40)]
+    monkeypatch.setattr("services.storage.stream_rows", lambda *_: iter(rows))
+    with pytest.raises(ConfigurationError, match="'maybe' is not 0, 1, a probability"):
+        load_config_data(config, tmp_path, fetch=True)
+    for row in rows:
+        row["toxicity"] = 1
+    assert load_config_data(config, tmp_path, fetch=True).train
+
+
 def test_an_unknown_label_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("data: {tables: [{path: own.csv, labels: {rudeness: column}}]}", encoding="utf-8")

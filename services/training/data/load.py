@@ -65,9 +65,15 @@ def _fetch(query: PostgresConfig, kept: Path, *, fetch: bool) -> None:
 def load_config_data(config: TrainConfig, run: Path, *, fetch: bool = False) -> Dataset:
     """The cleaned, split and balanced data of a configuration; `run` and `fetch` as in `sources_of`."""
     data = config.data
-    return load_dataset(
-        sources_of(config, run, fetch=fetch),
-        seed=config.seed,
-        max_texts=data.max_texts,
-        evasion_share=data.evasion_share,
-    )
+    fetched = [kept for query in data.postgres if not (kept := kept_rows(run, query)).is_file()]
+    try:
+        return load_dataset(
+            sources_of(config, run, fetch=fetch),
+            seed=config.seed,
+            max_texts=data.max_texts,
+            evasion_share=data.evasion_share,
+        )
+    except ConfigurationError:
+        for kept in fetched:  # rows that cannot be used are mended in their table, and then fetched again
+            kept.unlink(missing_ok=True)
+        raise

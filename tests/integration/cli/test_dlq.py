@@ -214,6 +214,27 @@ def test_a_mended_copy_goes_in_place_of_the_value(
     assert all(record.headers[:3] == letter.headers for record in records)
 
 
+def test_a_binary_letter_is_mended_by_its_data_or_by_a_whole_event(
+    tidegate: Run, deployment: Deployment, store: DeadLetterStore, letter: DeadLetter, tmp_path: Path
+) -> None:
+    binary = (("ce_specversion", b"1.0"), ("ce_id", b"e1"), ("ce_source", b"s"), ("trace", b"x"))
+    kind = ("ce_type", b"tidegate.content.submitted.v1")
+    unreadable = ("tidegate-unreadable-batch", b"token too_large: x")
+    one, other = another(letter, 8, headers=(*binary, kind, unreadable)), another(letter, 9, headers=binary)
+    store.add([one, other])
+    data, event = tmp_path / "data.json", tmp_path / "event.json"
+    data.write_bytes(json.dumps(json.loads(EVENT)["data"]).encode())
+    event.write_bytes(EVENT)
+    refused = tidegate("dlq", "replay", other.id, "--with", str(data))  # its type is missing, and the data has none
+    assert "type is missing" in refused.err
+    assert "or the data that belongs to this binary event's headers" in refused.err
+    assert tidegate("dlq", "replay", one.id, "--with", str(data)).code == 0
+    assert tidegate("dlq", "replay", other.id, "--with", str(event)).code == 0
+    records = {record.value: record.headers for record in sent(deployment)}
+    assert records[data.read_bytes()][:-1] == (*binary, kind)
+    assert records[EVENT][:-1] == (("trace", b"x"),)
+
+
 def test_a_mended_copy_that_is_no_better_is_refused(
     tidegate: Run, deployment: Deployment, store: DeadLetterStore, letter: DeadLetter, tmp_path: Path
 ) -> None:

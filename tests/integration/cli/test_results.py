@@ -58,6 +58,13 @@ def test_an_event_is_found_by_its_id(tidegate: Run, database: Database) -> None:
     assert tidegate("results", "review", "--event-id", "one", "--source", "elsewhere").code == 1
 
 
+def test_an_event_of_any_configured_tenant_is_found(tidegate: Run, database: Database) -> None:
+    store_decision(database, "one", tenant="acme")
+    wanted = ("results", "review", "--json", "--event-id", "one", "--source", "test")
+    done = tidegate(*wanted, TIDEGATE_TENANTS="default,acme")
+    assert [json.loads(text)["event_id"] for text in done.lines] == ["one"]
+
+
 def test_an_event_without_a_result_is_exit_code_1(tidegate: Run) -> None:
     done = tidegate("results", "review", "--event-id", "nobody")
     assert (done.code, done.out) == (1, b"")

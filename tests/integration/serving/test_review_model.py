@@ -179,3 +179,16 @@ def test_a_missing_file_is_named(folder: Path, tmp_path: Path, name: str) -> Non
             (tmp_path / other).symlink_to(folder / other)
     with pytest.raises(ConfigurationError, match=f"{name} is missing"):
         load_engine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["hello there  \n you worthless idiot, get lost", "  \t You are a stupid pig and I hate you"]
+)
+def test_a_span_begins_with_a_character_that_is_no_blank(engine: Engine, text: str) -> None:
+    scores = engine.infer([text])
+    flagged = np.flatnonzero(scores.scores[0] >= engine.settings.explain_from)
+    assert len(flagged)
+    for column in flagged:
+        start, end = scores.spans[0, column]
+        assert 0 <= start < end <= len(text)
+        assert not text[start].isspace() or (start, end) == (0, len(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64encode
 
 import pytest
 
@@ -39,6 +40,14 @@ def test_the_same_data_object_gets_a_new_id_each_time() -> None:
 
 def test_a_whole_event_keeps_its_id_and_its_bytes() -> None:
     assert read(b"  " + EVENT + b"\r\n") == Outgoing("e1", b"a1", EVENT)
+
+
+def test_an_event_whose_data_is_in_base64_goes_with_its_author_too() -> None:
+    event = json.loads(EVENT)
+    event["data_base64"] = b64encode(json.dumps(event.pop("data")).encode()).decode()
+    record = read(json.dumps(event).encode())
+    assert record is not None
+    assert record.key == b"a1"
 
 
 def test_a_given_key_replaces_the_author() -> None:

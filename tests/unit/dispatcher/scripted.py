@@ -61,6 +61,7 @@ class Kafka:
         self.commits: list[tuple[int, str]] = []
         self.published: list[tuple[str, bytes | None, list[tuple[str, bytes]]]] = []
         self.silent_output = False
+        self.closed = False
         self.futures: list[_Future] = []
         self.paused_now: set[TopicPartition] = set()
         self.assigned: set[TopicPartition] = set()
@@ -186,6 +187,9 @@ class Kafka:
             self.published.append((topic, value, headers))
         self.futures.append(_Future(SimpleNamespace(offset=offset), is_done=not self.silent_output))
         return self.futures[-1]
+
+    def close(self, timeout: float) -> None:
+        self.closed = True
 
     def acknowledge(self) -> None:
         """The broker has everything that was sent."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consumers.dispatcher.intake import read_record
 from consumers.dispatcher.items import Item, Refusal
 from services.errors import DeadLetterReason
-from services.messaging.compressed_batches import UNREADABLE_HEADER
+from services.messaging.compressed_batches import _TOKEN, UNREADABLE_HEADER
 from services.settings import Settings
 from tests.toy.capability import TOY
 from tests.unit.dispatcher.made import MadeRecord, made_ledger
@@ -113,7 +113,9 @@ def test_any_json_is_read_or_refused(document: Any) -> None:
 
 
 def test_a_record_that_stands_for_an_unreadable_batch_is_refused_for_the_batchs_reason() -> None:
-    refusal = read(event(), [(UNREADABLE_HEADER, b"too_large: the batch (gzip, 9 bytes) unpacks to more than 5 bytes")])
+    said = "too_large: the batch (gzip, 9 bytes) unpacks to more than 5 bytes"
+    refusal = read(event(), [(UNREADABLE_HEADER, f"{_TOKEN} {said}".encode())])
     assert isinstance(refusal, Refusal)
     assert refusal.reason is DeadLetterReason.TOO_LARGE
     assert refusal.detail == "the batch (gzip, 9 bytes) unpacks to more than 5 bytes"
+    assert isinstance(read(event(), [(UNREADABLE_HEADER, said.encode())]), Item)  # a sender may write what it likes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
 from services.errors import DeadLetterReason, TransientError
 from services.messaging import KafkaError
@@ -175,6 +176,38 @@ def test_i5_results_that_wait_to_be_sent_leave_with_their_partition() -> None:
     assert len(world.dispatcher._sender) == 0
     assert world.dispatcher._in_flight.messages == 0
     assert world.kafka.results() == []
+
+
+def test_i5_a_send_that_failed_when_its_partition_left_is_not_repeated_from_here() -> None:
+    world = World()
+    world.kafka.silent_output = True
+    world.kafka.log = events(1)
+    world.until(lambda: world.orders)
+    world.work(*world.orders)
+    world.until(lambda: world.kafka.futures)
+    world.kafka.futures[0].exception = KafkaTimeoutError()
+    world.kafka.acknowledge()
+    world.kafka.will_revoke = "lost"
+    world.dispatcher._assignment._patience_s = 60.0  # it is not waited for: there is an answer
+    world.rounds()
+    world.dispatcher._sender._paused_until = 0.0
+    world.rounds(5)
+    assert len(world.kafka.futures) == 1
+    assert world.dispatcher._in_flight.messages == 0
+
+
+def test_i5_a_send_that_is_under_way_when_its_partition_leaves_ends_the_process() -> None:
+    world = World()
+    world.kafka.silent_output = True
+    world.kafka.log = events(1)
+    world.until(lambda: world.orders)
+    world.work(*world.orders)
+    world.until(lambda: world.kafka.futures)
+    world.kafka.will_revoke = "revoked"
+    world.dispatcher._assignment._patience_s = 0.02
+    with pytest.raises(TransientError, match="under way when their partition was given up"):
+        world.rounds()
+    assert world.kafka.closed
 
 
 def test_i6_a_batch_that_is_lost_in_an_outage_is_sent_again_without_blame() -> None:

@@ -106,6 +106,37 @@ def test_data_may_come_in_base64() -> None:
     assert decode(json.dumps(event).encode(), [], max_bytes=LIMIT).data == EVENT["data"]
 
 
+@pytest.mark.parametrize("other", ["data", "data_base64"])
+def test_an_attribute_that_is_null_is_not_there(other: str) -> None:
+    event: dict[str, Any] = {**EVENT, "datacontenttype": None, "subject": None, "time": None, "data_base64": None}
+    if other == "data":
+        event |= {"data": None, "data_base64": b64encode(json.dumps(EVENT["data"]).encode()).decode()}
+    assert decode(json.dumps(event).encode(), [], max_bytes=LIMIT).data == EVENT["data"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "text/json; charset=utf-8",
+        "application/vnd.acme.content_submitted+json",
+        "model/gltf+json",
+        "application/vnd.a+b+json",
+    ],
+)
+def test_every_kind_of_json_is_taken(kind: str) -> None:
+    assert decode(structured(datacontenttype=kind), [], max_bytes=LIMIT).data == EVENT["data"]
+    value = json.dumps(EVENT["data"]).encode()
+    assert decode(value, [*BINARY, ("content-type", kind.encode())], max_bytes=LIMIT).data == EVENT["data"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/jsonl", "application/xml", "json", "application/+json-seq", "a b/json", ""]
+)
+def test_no_other_kind_is(kind: str) -> None:
+    assert refusal(structured(datacontenttype=kind))[0] is Reason.NOT_CLOUDEVENT
+
+
 def test_data_in_base64_is_as_strict_as_any() -> None:
     event = {key: value for key, value in EVENT.items() if key != "data"}
     event["data_base64"] = b64encode(b'{"a":1,"a":2}').decode()

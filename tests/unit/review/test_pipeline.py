@@ -68,6 +68,18 @@ def test_any_text_is_decided(pipeline: ReviewPipeline, text: str) -> None:
     assert decided(result).action == "flag"
 
 
+def test_a_label_of_the_policy_that_the_model_does_not_have_is_told_once(
+    model: FaultyInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("services.review.pipeline._log", SimpleNamespace(warning=lambda _, **facts: told.append(facts)))
+    policy = Policy(PolicyFile.model_validate({"id": "mine", "labels": {"hat": {"block": 0.5}}}))
+    pipeline = ReviewPipeline(model, policy, max_text_length=100)
+    pipeline.run([item("fine")])
+    pipeline.run([item("fine")])
+    assert told == [{"labels": ["hat"], "scored": ("toxicity", "spam", "hate")}]
+
+
 def test_a_text_over_the_limit_is_rejected_alone_and_by_code_points(pipeline: ReviewPipeline) -> None:
     outcomes = pipeline.run([item("fine", 1), item("😀" * 101, 2), item("😀" * 100, 3)])
     assert isinstance(outcomes[0], Result)

@@ -104,6 +104,8 @@ def test_the_version_is_the_hash_of_what_the_file_says(tmp_path: Path) -> None:
         ("id: a\nlabels: {spam: {flag: 0.5, block: 0.4}}", "must not fall"),
         ("id: a\nlabels: {spam: {blok: 0.4}}", "labels.spam.blok"),
         ("id: [", "not YAML"),
+        ("id: a\nlabels: {spam: {flag: 0.4}, spam: {flag: 0.5}}", "'spam' is there twice"),
+        ("id: a\nid: b\nlabels: {spam: {flag: 0.4}}", "'id' is there twice"),
         ("just words", "file"),
     ],
 )

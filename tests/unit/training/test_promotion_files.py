@@ -243,3 +243,11 @@ def test_a_rollback_whose_mark_cannot_be_written_is_one_all_the_same(
     monkeypatch.setattr(ModelFolder, "withdraw", withdraw)
     assert roll_back(model, FakeServer(), said.append) == (2, 1)
     assert "version 2 could not be marked as withdrawn (the disk is full)" in said[-1]
+
+
+def test_a_config_that_names_a_version_which_was_removed_is_mended_from_the_note(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "repository", {1: None, 2: None}, live=2)
+    (model.path / ".promotion.json").write_text('{"previous": 1, "incoming": 2}')
+    shutil.rmtree(model.version_path(2))
+    assert recover(model, None, silent) == "promotion"
+    assert model.live() == 1
