@@ -41,5 +41,11 @@ def masked(dsn: str) -> str:
     except ConfigurationError:
         return "***"
     secrets = [name for name in parts if "password" in name]
-    shown = {name: "***" if name in secrets else str(value) for name, value in parts.items()}
-    return make_conninfo(**shown) if secrets else dsn
+    if not secrets:
+        return dsn
+    scheme, mark, rest = dsn.partition("://")
+    if mark and secrets == ["password"] and "password=" not in rest:
+        # An address stays one. Up to the last @, behind which a readable string has no password.
+        secret, at, place = rest.rpartition("@")
+        return f"{scheme}://{secret.partition(':')[0]}:***{at}{place}"
+    return make_conninfo(**{name: "***" if name in secrets else str(value) for name, value in parts.items()})
