@@ -2,7 +2,8 @@
 
 The first restart is immediate, because a service that was healthy and got killed will most likely come back. A process that
 ends before it was healthy for a while is started again after 0.5, 1, 2 ... 15 seconds, for ever: the cause may be a full disk that
-somebody is clearing up.
+somebody is clearing up. One that was healthy, however briefly, waits a second at most: what ends a worker again and again is an event,
+and each restart is a step towards finding out which.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ __all__ = ["Keeper", "backoff_s"]
 
 _LONG_ENOUGH_S = 5.0
 _LONGEST_PAUSE_S = 15.0
+#: No more quick failures are counted of a process that was healthy: the pause that belongs to them is a second.
+_MOST_IF_SERVED = 3
 _PROBE_WHILE_STARTING_S = 0.1
 _PROBE_WHILE_UNWELL_S = 0.5
 _PROBE_WHILE_HEALTHY_S = 2.0
@@ -113,8 +116,10 @@ class Keeper:
                 return
             self._healthy.clear()
             self._detail = reason
-            worked = self._served and time.monotonic() - started > _LONG_ENOUGH_S
-            quick_failures = 1 if worked else quick_failures + 1
+            quick_failures += 1
+            if self._served:
+                lived_s = time.monotonic() - started
+                quick_failures = 1 if lived_s > _LONG_ENOUGH_S else min(quick_failures, _MOST_IF_SERVED)
 
     def _one_life(self) -> str:
         """Start the process and watch it until it ends or must be ended. Returns why."""

@@ -156,6 +156,25 @@ def test_only_a_process_that_was_healthy_for_a_while_may_come_back_at_once(
     assert failures == [0, 1, 1, 1]
 
 
+def test_a_process_that_is_healthy_and_ends_again_and_again_waits_a_second_at_most(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[int] = []
+
+    def no_pause(quick_failures: int) -> float:
+        failures.append(quick_failures)
+        return 0.0
+
+    monkeypatch.setattr(module, "backoff_s", no_pause)
+    keeper = keep()
+    for _ in range(5):
+        victim = _pid_of(keeper)
+        os.kill(victim, signal.SIGKILL)
+        _pid_of(keeper, other_than=victim)
+    assert failures == [0, 1, 2, 3, 3, 3]
+    assert backoff_s(3) == 1
+
+
 def test_stopping_leaves_neither_the_process_nor_its_children_nor_a_record(keep: Keep, folder: DataFolder) -> None:
     keeper = keep(_PARENT)
     parent = psutil.Process(_pid_of(keeper))
