@@ -188,8 +188,8 @@ def test_a_sigterm_under_load_redelivers_nothing(
     deployment: Deployment, stream: Stream, topics: Topics, logs: Path
 ) -> None:
     with running("dispatcher", deployment.environment, logs) as first:
-        stream.send(12, "SLEEP 0.2")
         stream.send(120)
+        stream.send(12, "SLEEP 1")  # last, so that they are under way still when somebody looks
         first.wait(lambda: first.metric("tidegate_in_flight_messages") > 0, "something in flight")
         assert first.stop() == 0
     done = stream.answered()
