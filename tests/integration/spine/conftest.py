@@ -37,5 +37,7 @@ def triton(scratch: Path, _own_environment: None) -> Iterator[NullTriton]:
 @pytest.fixture(scope="session")
 def app(servers: Servers, triton: NullTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """One dispatcher and one worker that many tests send messages to; none may leave them worse than it found them."""
-    with running_app(servers.deploy(triton_grpc=triton.grpc), tmp_path_factory.mktemp("app")) as started:
+    # Often, because one test after the other waits for a commit.
+    deployment = servers.deploy(triton_grpc=triton.grpc, commit_interval_s=0.1)
+    with running_app(deployment, tmp_path_factory.mktemp("app")) as started:
         yield started
