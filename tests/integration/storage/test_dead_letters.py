@@ -12,14 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.storage import Database, DeadLetter, DeadLetterStore, dead_letter_id, utc_from_ms
-from tests.integration.servers import Deployment, Servers
+from tests.integration.servers import Deployment
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def deployment(servers: Servers) -> Deployment:
-    return servers.deploy()
 
 
 @pytest.fixture

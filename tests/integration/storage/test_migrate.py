@@ -9,7 +9,13 @@ import pytest
 
 from services.errors import ConfigurationError, TransientError
 from services.storage import Database, migrate
-from tests.integration.servers import Deployment
+from tests.integration.servers import Deployment, Servers
+
+
+@pytest.fixture
+def deployment(servers: Servers) -> Deployment:
+    """Of its own: these tests make tables."""
+    return servers.deploy()
 
 
 @pytest.fixture
