@@ -4,8 +4,9 @@ A dispatcher that is killed leaves results on the output topic whose input offse
 those records again. Every commit carries the output floor (see `PartitionLedger`), and results of input partition p go to
 output partition p modulo the number of output partitions; so the tail of that one partition, from the floor on, names every
 result that must not be sent again; a header on each says which record it answers. Promises: after `recover`, a result that was
-acknowledged before the partition changed hands is not published again by this owner, nor by any later one. It cannot see a send
-that a frozen predecessor makes later.
+acknowledged before the partition changed hands is not published again by this owner, nor by any later one. Where the committed
+offset is gone (Kafka forgets those of a group that was away for a week, and people reset them), that holds for the newest
+`MOST_UNCOMMITTED` results. It cannot see a send that a frozen predecessor makes later.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 
     from services.settings import Settings
 
-__all__ = ["INPUT_HEADER", "Recovered", "input_header", "output_partition", "recover"]
+__all__ = ["INPUT_HEADER", "MOST_UNCOMMITTED", "Recovered", "input_header", "output_partition", "recover"]
 
 _log = get_logger(__name__)
 
 _TIMEOUT_S = 30.0
 _CALL_MS = 5_000
+
+#: Results that are read, of all partitions together, where no commit says from where on. A quarter of the time limit on two slow cores.
+MOST_UNCOMMITTED = 100_000
 
 #: The Kafka header of a result that names the record it answers, as `partition:offset`.
 INPUT_HEADER = "tidegate-input"
@@ -77,8 +81,8 @@ def recover(
 ) -> dict[TopicPartition, Recovered]:
     """For each input partition (→ its output partition), what was published above its committed watermark.
 
-    A partition that was never committed gets its first commit here, with the end of the output as its floor, before anything
-    of it is published: so there is always a floor to read.
+    A partition without a commit gets one here, with what was read of the output as its floor, before anything of it is published:
+    so there is always a floor to read.
 
     Raises:
         TransientError: Kafka did not answer; nothing may be published for these partitions yet.
@@ -86,7 +90,7 @@ def recover(
     try:
         ends = _ends(consumer, set(outputs.values()))
         next_inputs: dict[TopicPartition, int] = {}
-        first: dict[TopicPartition, OffsetAndMetadata] = {}
+        unknown: list[TopicPartition] = []
         to_read: dict[TopicPartition, int] = {}
         for source, target in outputs.items():
             committed = consumer.committed(source, metadata=True, timeout_ms=_CALL_MS)
@@ -96,11 +100,21 @@ def recover(
                 raise TransientError(f"no position for {source.topic}[{source.partition}] yet")
             next_inputs[source] = offset
             if floor is None or floor > ends[target]:  # never committed, or the output topic was made anew
-                first[source] = OffsetAndMetadata(offset, Watermark(offset, ends[target]).metadata(), -1)
+                unknown.append(source)
             elif floor < ends[target]:
                 to_read[target] = min(floor, to_read.get(target, floor))
-        if first:
+        if unknown:
+            starts = _starts(consumer, {outputs[source] for source in unknown}, ends)
+            first = {
+                source: OffsetAndMetadata(
+                    next_inputs[source], Watermark(next_inputs[source], starts[outputs[source]]).metadata(), -1
+                )
+                for source in unknown
+            }
             consumer.commit(first, timeout_ms=_CALL_MS)
+            for target, start in starts.items():
+                if start < ends[target]:
+                    to_read[target] = min(start, to_read.get(target, start))
         published = _read(settings, to_read, ends) if to_read else {}
     except KafkaError as error:
         raise TransientError(f"Kafka: recovery: {type(error).__name__}") from error
@@ -108,6 +122,24 @@ def recover(
         source: _recovered(source, next_inputs[source], ends[target], published.get(target, []))
         for source, target in outputs.items()
     }
+
+
+def _starts(
+    consumer: KafkaConsumer, targets: Collection[TopicPartition], ends: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Where reading begins in output partitions of which no commit says it: at their beginning, unless that is too far back."""
+    starts: dict[TopicPartition, int] = {}
+    for topic in {target.topic for target in targets}:
+        starts |= consumer.beginning_offsets([t for t in targets if t.topic == topic], timeout_ms=_CALL_MS)
+    room = MOST_UNCOMMITTED // len(targets)
+    for target, start in starts.items():
+        if ends[target] - start > room:
+            starts[target] = ends[target] - room
+            _log.warning(
+                "no committed offset: results before this one may be published a second time",
+                topic=target.topic, partition=target.partition, offset=starts[target],
+            )  # fmt: skip
+    return starts
 
 
 def _ends(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:

@@ -19,6 +19,7 @@ from services.messaging import (
     input_header,
     producer,
     recover,
+    recovery,
 )
 from services.settings import Settings
 from tests.integration.servers import Deployment
@@ -63,11 +64,34 @@ def place(deployment: Deployment) -> Iterator[Place]:
     made.close()
 
 
+def committed(place: Place, partition: int) -> tuple[int, str]:
+    found = place.consumer.committed(place.inputs[partition], metadata=True, timeout_ms=30_000)
+    return found.offset, found.metadata
+
+
 def test_a_partition_that_was_never_committed_begins_here_and_is_committed_at_once(place: Place) -> None:
+    assert place.recovered()[1] == Recovered(0, 0)
+    assert committed(place, 1) == (0, "out=0")
+
+
+def test_where_the_commit_is_gone_all_that_is_published_is_known(place: Place) -> None:
     place.publish(1, "before", (1, 0))
-    assert place.recovered()[1] == Recovered(0, 1)
-    committed = place.consumer.committed(place.inputs[1], metadata=True, timeout_ms=30_000)
-    assert (committed.offset, committed.metadata) == (0, "out=1")
+    place.publish(1, "theirs", (4, 0))
+    place.publish(1, "later", (1, 7))
+    found = Recovered(0, 3, {"before", "later"}, {0: 0, 7: 2})
+    assert place.recovered()[1] == found
+    assert committed(place, 1) == (0, "out=0")
+    assert place.recovered()[1] == found  # as whoever comes after a kill at this moment sees it
+
+
+def test_where_the_commit_is_gone_no_more_is_read_than_there_is_time_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MOST_UNCOMMITTED", 6)  # of three partitions
+    for number in range(5):
+        place.publish(2, f"r{number}", (2, number))
+    assert place.recovered()[2] == Recovered(0, 5, {"r3", "r4"}, {3: 3, 4: 4})
+    assert committed(place, 2) == (0, "out=3")
 
 
 def test_what_is_published_above_the_floor_is_known_with_the_record_that_it_answers(place: Place) -> None:
@@ -100,14 +124,15 @@ def test_an_event_without_the_header_counts_by_its_id(place: Place) -> None:
 
 
 def test_a_floor_beyond_the_end_means_that_the_output_was_made_anew(place: Place) -> None:
+    place.publish(0, "six", (0, 6))
     place.commit(0, 5, 1000)
-    assert place.recovered()[0] == Recovered(5, 0)
+    assert place.recovered()[0] == Recovered(5, 1, {"six"}, {6: 0})
 
 
 def test_a_commit_of_somebody_else_is_taken_as_it_is(place: Place) -> None:
     place.publish(0, "before", (0, 9))
     place.consumer.commit({place.inputs[0]: OffsetAndMetadata(4, "by an operator", -1)}, timeout_ms=30_000)
-    assert place.recovered()[0] == Recovered(4, 1)
+    assert place.recovered()[0] == Recovered(4, 1, {"before"}, {9: 0})
 
 
 def test_outputs_of_two_capabilities_are_asked_for_when_one_topic_is_known_already(place: Place) -> None:

@@ -203,6 +203,24 @@ def test_a_sigterm_under_load_redelivers_nothing(
 
 
 @pytest.mark.usefixtures("worker")
+def test_a_group_whose_offsets_are_gone_publishes_nothing_a_second_time(
+    deployment: Deployment, stream: Stream, topics: Topics, logs: Path
+) -> None:
+    stream.send(30)
+    with running("dispatcher", deployment.environment, logs) as first:
+        stream.wait_exact()
+        assert first.stop() == 0
+    # Kafka knows nothing of a group that was never there, as of one that was away for a week.
+    with running("dispatcher", {**deployment.environment, "TIDEGATE_CONSUMER_GROUP": "another"}, logs) as second:
+        second.wait(lambda: second.metric("tidegate_consumed_total", capability="toy") == 30, "all of it again")
+        second.wait(lambda: second.metric("tidegate_in_flight_messages") == 0, "nothing in flight")
+        assert second.metric("tidegate_republish_suppressed_total", capability="toy") == 30
+        topics.send("toy.requested", [toy_event("fine", "new")], partition=0)
+        second.wait(lambda: len(topics.read("toy.answered")) == 31, "the new one is answered")
+    assert set(stream.answered().values()) == {1}
+
+
+@pytest.mark.usefixtures("worker")
 def test_i1_the_commit_waits_for_the_slowest_record_although_later_ones_are_done(
     deployment: Deployment, topics: Topics, logs: Path
 ) -> None:
