@@ -7,7 +7,7 @@ the same run. `configs/review.yaml` beside this module is the one that made the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -75,6 +75,8 @@ class DataConfig(_Strict):
     public: Path | None = None
     #: Names of public sets to leave out.
     without: frozenset[str] = frozenset()
+    #: Source → how often an epoch shows each of its texts, instead of its own number: what a model still gets wrong, more often.
+    repeats: dict[str, Annotated[int, Field(ge=1, le=20)]] = {}
     #: The examples that come with Tidegate.
     own_examples: bool = True
     tables: tuple[TableConfig, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,14 @@ def sources_of(config: TrainConfig, run: Path, *, fetch: bool = False) -> list[t
         sources.append((postgres_source(query, kept), kept.parent))
     if not sources:
         raise ConfigurationError("the configuration names no data: give data.tables, data.public or data.own_examples")
-    return sources
+    unknown = data.repeats.keys() - {source.name for source, _ in sources}
+    if unknown:
+        raise ConfigurationError(
+            f"data.repeats names sets that the configuration does not have: {', '.join(sorted(unknown))}"
+        )
+    return [
+        (replace(source, repeat=data.repeats.get(source.name, source.repeat)), folder) for source, folder in sources
+    ]
 
 
 def _fetch(query: PostgresConfig, kept: Path, *, fetch: bool) -> None:
