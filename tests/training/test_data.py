@@ -65,6 +65,19 @@ def test_a_table_becomes_training_texts_with_the_labels_it_has(tmp_path: Path) -
     assert all(math.isnan(value) for place, value in enumerate(item.targets) if place != _HATE)
 
 
+def test_a_set_is_shown_as_often_as_the_configuration_says(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"text": "said again and again", "hate": 0, "split": "train"}]
+    one = table(tmp_path / "own.csv", rows, split="split")
+
+    def shown(repeats: dict[str, int]) -> int:
+        data = DataConfig(own_examples=False, tables=(one,), evasion_share=0.0, repeats=repeats)
+        return len(load_config_data(TrainConfig(data=data), Path("no-run")).train)
+
+    assert (shown({}), shown({"own": 4})) == (1, 4)
+    with pytest.raises(ConfigurationError, match=r"data\.repeats names sets .*: nobody"):
+        shown({"nobody": 2})
+
+
 @pytest.mark.parametrize("cell", ["", "nan", "NaN", "null", "?", " "])
 def test_an_open_cell_leaves_the_label_unknown_and_is_no_negative(tmp_path: Path, cell: str) -> None:
     rows: list[dict[str, object]] = [{"text": "somebody decides later", "hate": cell, "split": "train"}]

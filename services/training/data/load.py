@@ -43,10 +43,10 @@ def sources_of(config: TrainConfig, run: Path, *, fetch: bool = False) -> list[t
         sources.append((postgres_source(query, kept), kept.parent))
     if not sources:
         raise ConfigurationError("the configuration names no data: give data.tables, data.public or data.own_examples")
-    unknown = data.repeats.keys() - {source.name for source, _ in sources}
-    if unknown:
+    strange = data.repeats.keys() - {source.name for source, _ in sources}
+    if strange:
         raise ConfigurationError(
-            f"data.repeats names sets that the configuration does not have: {', '.join(sorted(unknown))}"
+            f"data.repeats names sets that the configuration does not have: {', '.join(sorted(strange))}"
         )
     return [
         (replace(source, repeat=data.repeats.get(source.name, source.repeat)), folder) for source, folder in sources
