@@ -120,6 +120,9 @@ class Kafka:
     def committed(self, partition: TopicPartition, metadata: bool, timeout_ms: int) -> Any:  # noqa: FBT001 - kafka-python's
         return self.committed_at
 
+    def beginning_offsets(self, partitions: Iterable[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
     def end_offsets(self, partitions: Iterable[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
         return {partition: self._end(partition.topic) for partition in partitions}
 
