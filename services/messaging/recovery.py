@@ -37,7 +37,7 @@ _log = get_logger(__name__)
 _TIMEOUT_S = 30.0
 _CALL_MS = 5_000
 
-#: Results that are read, of all partitions together, where no commit says from where on. A quarter of the time limit on two slow cores.
+#: Results that are read, of all partitions together, where no commit says from where on: few enough for the time limit, and for a set.
 MOST_UNCOMMITTED = 100_000
 
 #: The Kafka header of a result that names the record it answers, as `partition:offset`.

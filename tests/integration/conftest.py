@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tidegate-tests-"))
     folder.chmod(0o755)
     yield folder
-    subprocess.run(["rm", "-rf", folder], check=True)  # faster than shutil
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -77,8 +77,4 @@ class Servers:
 def started_servers(folder: Path) -> Iterator[Servers]:
     """Kafka, Postgres and Valkey below `folder` for the time of the block."""
     with running_parts(folder, {"kafka", "postgres", "valkey"}) as environment:
-        with psycopg.connect(environment["TIDEGATE_POSTGRES_DSN"], autocommit=True) as connection:
-            # Tests kill processes and never the machine, and each has a database of a thousand files.
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
         yield Servers(environment)
