@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 from kafka.structs import TopicPartition
 
 from services.messaging import admin_client, close_producer, partition_reader, producer
@@ -128,10 +128,8 @@ class Topics:
         admin = admin_client(self._settings, "test")
         try:
             offsets = admin.list_group_offsets({self._settings.consumer_group: None})[self._settings.consumer_group]
-        except (
-            CoordinatorNotAvailableError,
-            NotCoordinatorError,
-        ):  # no group was ever here, or the broker has just started
+        except (CoordinatorNotAvailableError, NotCoordinatorError, CoordinatorLoadInProgressError):
+            # No group was ever here, or the broker has just started and has not read its groups yet.
             return {}
         finally:
             admin.close()
