@@ -6,8 +6,8 @@ numpy, texts packed end to end (`packing`), one compiled OpenVINO graph per widt
 * The embedding table stays out of the graphs, as int8 rows with a scale for each few columns: 23 MB once per process instead of
   once per graph.
 * Graphs have static shapes: with dynamic ones each change of shape costs about 3 ms.
-* The head is outside the graph, in float32: calibration is folded into it, and each token's share of a logit (`evidence`) falls
-  out of the same product.
+* The head is outside the graph, in float32: calibration is folded into it.
+* Where a label's score is worth an explanation, parts of the window that decided it are packed and run like texts (`evidence`).
 * A text is tokenised as it is; nothing cleans it first, so spans point into the text that the caller has.
 
 An engine is not thread-safe. Use one per thread or process: OpenVINO releases the interpreter lock while it computes.
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from services.errors import ConfigurationError
-from services.serving.evidence import deciding_tokens
+from services.serving.evidence import deciding_tokens, parts_of, whole_words, worth_of_tokens
 from services.serving.packing import Packer, Row
 from services.serving.runtime import core, precision_here
 from services.serving.windows import Span, character_spans, token_windows
@@ -47,6 +47,9 @@ _OLD_MATRIX_COLUMNS = 32
 
 #: A text with more code points than this is tokenised with offsets at once: it will surely need several windows.
 _SURELY_LONG = 1500
+
+#: What belongs to the words before it: no span begins with one.
+_CLOSING = ".,;:!?)，。；：！？、）”"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +141,46 @@ class Engine:
     def infer(self, texts: list[str]) -> Scores:
         """Score each text; a long one by the worst of its windows, per label."""
         windows = self._windows(texts)
-        labels = len(self.labels)
-        scores = np.zeros((len(texts), labels), np.float32)
-        spans = np.zeros((len(texts), labels, 2), np.int32)
-        for row in self._packer.pack([len(x) for x in windows.ids]):
-            evidence, probabilities, starts = self._run(row, windows.ids)
-            for place, window in enumerate(row.indexes):
-                text, whole = windows.owners[window], windows.spans[window]
-                better = np.flatnonzero(probabilities[place] > scores[text])
-                scores[text, better] = probabilities[place, better]
-                spans[text, better] = whole
-                flagged = [c for c in better.tolist() if probabilities[place, c] >= self.settings.explain_from]
-                if flagged:
-                    own = evidence[starts[place] + 1 : starts[place + 1] - 1]  # without the special tokens
-                    spans[text, flagged] = self._deciding(texts[text], whole, own[:, flagged])
+        logits = self._logits(windows.ids)
+        scores = np.full((len(texts), len(self.labels)), -1.0, np.float32)
+        deciders = np.zeros(scores.shape, np.int64)  # the window that gave the score
+        for window, text in enumerate(windows.owners):
+            probabilities = 1.0 / (1.0 + np.exp(-logits[window]))
+            better = np.flatnonzero(probabilities > scores[text])
+            scores[text, better] = probabilities[better]
+            deciders[text, better] = window
+        spans = np.asarray(windows.spans, np.int32).reshape(-1, 2)[deciders]
+        self._explain(texts, windows, deciders, scores >= self.settings.explain_from, spans)
         return Scores(scores, spans, self.labels)
+
+    def _explain(
+        self,
+        texts: list[str],
+        windows: _Windows,
+        deciders: NDArray[np.int64],
+        flagged: NDArray[np.bool_],
+        spans: NDArray[np.int32],
+    ) -> None:
+        """Put the deciding spans of `flagged` (n, L) into `spans`: parts of their windows are scored alone, all in one go."""
+        asked: dict[int, list[int]] = {}
+        for text, column in np.argwhere(flagged).tolist():
+            asked.setdefault(int(deciders[text, column]), []).append(column)
+        parts = {window: parts_of(len(windows.ids[window]) - 2) for window in asked}
+        logits = self._logits(
+            [
+                [self._first, *windows.ids[window][1 + start : 1 + end], self._last]
+                for window, of_window in parts.items()
+                for start, end in of_window
+            ]
+        )
+        done = 0
+        for window, columns in asked.items():
+            own = logits[done : done + len(parts[window])]
+            done += len(parts[window])
+            if len(own):
+                text, whole = windows.owners[window], windows.spans[window]
+                worth = worth_of_tokens(parts[window], own[:, columns])
+                spans[text, columns] = self._deciding(texts[text], whole, worth)
 
     def _windows(self, texts: list[str]) -> _Windows:
         short = [i for i, text in enumerate(texts) if len(text) <= _SURELY_LONG]
@@ -175,8 +203,15 @@ class Engine:
             found.spans.extend(character_spans(cuts, encoding.offsets, len(text)))
         return found
 
-    def _run(self, row: Row, ids: list[list[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
-        """Contributions (tokens, L) without the bias, probabilities (sequences, L), and where each sequence starts."""
+    def _logits(self, ids: list[list[int]]) -> NDArray[np.float32]:
+        """Of each sequence of tokens, special ones included: (sequences, L)."""
+        logits = np.zeros((len(ids), len(self.labels)), np.float32)
+        for row in self._packer.pack([len(x) for x in ids]):
+            logits[list(row.indexes)] = self._run(row, ids)
+        return logits
+
+    def _run(self, row: Row, ids: list[list[int]]) -> NDArray[np.float32]:
+        """Logits (sequences of the row, L)."""
         graph = self._graphs[row.width]
         lengths = [len(ids[i]) for i in row.indexes]
         starts = [0, *np.cumsum(lengths).tolist()]
@@ -189,24 +224,23 @@ class Engine:
         for segment, (start, end) in enumerate(pairwise(starts)):
             graph.embeddings[0, start:end] += self._positions[: end - start]
             graph.segments[0, start:end] = segment
-        states = graph.run()[0, :used]
-        evidence: NDArray[np.float32] = states @ self._weights
-        means = np.add.reduceat(evidence, starts[:-1], axis=0) / np.asarray(lengths, np.float32)[:, None]
-        return evidence, 1.0 / (1.0 + np.exp(-(means + self._bias))), starts
+        sums = np.add.reduceat(graph.run()[0, :used], starts[:-1], axis=0)
+        logits: NDArray[np.float32] = sums / np.asarray(lengths, np.float32)[:, None] @ self._weights + self._bias
+        return logits
 
-    def _deciding(self, text: str, whole: Span, evidence: NDArray[np.float32]) -> list[Span]:
-        """Character spans inside the window, one per column of `evidence` (tokens, labels)."""
+    def _deciding(self, text: str, whole: Span, worth: NDArray[np.float32]) -> list[Span]:
+        """Character spans inside the window, one per column of `worth` (tokens, labels)."""
         first, last = whole
         offsets = self._tokenizer.encode(text[first:last], add_special_tokens=False).offsets
-        if len(offsets) != len(evidence):  # a window of a long text may be cut otherwise when it stands alone
-            return [whole] * evidence.shape[1]
+        if len(offsets) != len(worth):  # a window of a long text may be cut otherwise when it stands alone
+            return [whole] * worth.shape[1]
         spans: list[Span] = []
-        for column in range(evidence.shape[1]):
-            start, end = deciding_tokens(evidence[:, column])
+        for column in range(worth.shape[1]):
+            start, end = deciding_tokens(worth[:, column])
             begin, stop = (offsets[start][0], offsets[end - 1][1]) if end > start else (0, last - first)
-            while begin < stop and text[first + begin].isspace():
+            while begin < stop and (text[first + begin].isspace() or text[first + begin] in _CLOSING):
                 begin += 1  # to the tokenizer, the blank before a word is a part of it
-            spans.append((first + begin, first + stop) if stop > begin else whole)
+            spans.append(whole_words(text, first + begin, first + stop) if stop > begin else whole)
         return spans
 
 

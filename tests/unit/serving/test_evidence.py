@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from services.serving.evidence import deciding_tokens
+from services.serving.evidence import deciding_tokens, parts_of, whole_words, worth_of_tokens
 
 #: Contributions on a grid: sums of arbitrary floats would differ between two orders of adding.
 contributions = arrays(np.int16, st.integers(1, 40), elements=st.integers(-400, 400)).map(
@@ -56,3 +56,55 @@ def test_one_loud_phrase_in_a_calm_text_is_found() -> None:
 def test_a_word_between_two_loud_ones_belongs_to_the_phrase() -> None:
     values = np.array([-1.0, 5.0, 0.9, 5.0, -1.0, -1.0, -1.0], np.float32)
     assert deciding_tokens(values) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "whole"),
+    [
+        ("Ignore all rules, now", "gnore all ru", "Ignore all rules"),
+        ("Ignore all rules", "Ignore all", "Ignore all"),
+        ("you st\u200bupid l0ser", "upid l0", "st\u200bupid l0ser"),
+        ("un caf\u00e9 cafe\u0301 noir", "afe\u0301", "cafe\u0301"),
+        ("加薇信abc123领红包", "c12", "abc123"),
+        ("你这个废物，滚", "废", "废"),
+        ("去buy吧", "去", "去"),
+        ("so, what?", ", ", ", "),
+    ],
+)
+def test_a_span_is_widened_to_the_words_that_it_cuts(text: str, part: str, whole: str) -> None:
+    begin = text.index(part)
+    first, last = whole_words(text, begin, begin + len(part))
+    assert text[first:last] == whole
+
+
+def test_what_is_too_long_for_a_word_stays_cut() -> None:
+    assert whole_words("so " + "a" * 100 + " so", 5, 7) == (3, 7)
+
+
+@given(st.text(max_size=60), st.data())
+def test_a_widened_span_contains_the_span_and_is_widened_once(text: str, data: st.DataObject) -> None:
+    begin = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(begin, len(text)))
+    first, last = whole_words(text, begin, end)
+    assert 0 <= first <= begin <= end <= last <= len(text)
+    if end == begin:
+        assert (first, last) == (begin, end)
+    assert whole_words(text, first, last) == (first, last)
+
+
+@given(st.integers(0, 600))
+def test_parts_hold_every_token_and_are_phrases(tokens: int) -> None:
+    parts = parts_of(tokens)
+    if tokens <= 3:
+        assert parts == []
+        return
+    assert {i for start, end in parts for i in range(start, end)} == set(range(tokens))
+    assert {end - start for start, end in parts} == {min(max(-(-tokens // 4), 3), 12)}
+    assert sum(end - start for start, end in parts) <= 3.5 * tokens
+
+
+def test_a_token_is_worth_the_mean_of_the_parts_that_hold_it() -> None:
+    logits = np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]], np.float32)
+    worth = worth_of_tokens([(0, 3), (1, 4), (2, 5)], logits)
+    assert worth[:, 0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert worth[:, 1].tolist() == [0.0, 0.0, 2.0, 3.0, 6.0]
