@@ -83,9 +83,21 @@ def whole_words(text: str, begin: int, end: int) -> tuple[int, int]:
     A border that would move by more than 32 code points stays where it is.
     """
     first, last = begin, end
-    while begin < end and first > 0 and _of_a_word(text[first]) and _of_a_word(text[first - 1]):
+    while (
+        begin - first <= _LONGEST_WORD
+        and begin < end
+        and first > 0
+        and _of_a_word(text[first])
+        and _of_a_word(text[first - 1])
+    ):
         first -= 1
-    while begin < end and last < len(text) and _of_a_word(text[last - 1]) and _of_a_word(text[last]):
+    while (
+        last - end <= _LONGEST_WORD
+        and begin < end
+        and last < len(text)
+        and _of_a_word(text[last - 1])
+        and _of_a_word(text[last])
+    ):
         last += 1
     return (first if begin - first <= _LONGEST_WORD else begin, last if last - end <= _LONGEST_WORD else end)
 
