@@ -168,7 +168,8 @@ class Engine:
         parts = {window: parts_of(len(windows.ids[window]) - 2) for window in asked}
         logits = self._logits(
             [
-                [self._first, *windows.ids[window][1 + start : 1 + end], self._last]
+                # Without the token that ends a text: it costs more and shows no more (docs/decisions/0017).
+                [self._first, *windows.ids[window][1 + start : 1 + end]]
                 for window, of_window in parts.items()
                 for start, end in of_window
             ]

@@ -1,11 +1,12 @@
 """Which part of a text moved a score: parts of it scored alone.
 
-Promises, for a flagged label, the contiguous run of tokens whose parts speak most for it when the model reads them alone: overlapping
-parts of a quarter of the text are scored, a token is worth the mean logit of the parts that hold it, and the run is the
-maximum-sum subarray (Kadane) of those worths less their mean and a share of their spread. That costs about two and a half runs of
-the flagged text, and nothing for the others. Does not promise the cause: what is bad only as a whole has no bad part. How faithful
-the spans are beside occlusion is measured in the model card. (The tokens' own shares of the logit, which cost nothing, are a worse
-witness: after the last layer each token knows what the whole text is, and the shares of a certain text are all alike.)
+Promises, for a flagged label, the contiguous run of tokens whose parts speak most for it when the model reads them alone: parts of a
+quarter of the text are scored, a token is worth the logit of its part (the mean of two, where the last part overlaps the one
+before), and the run is the maximum-sum subarray (Kadane) of those worths less their mean and a share of their spread. That costs
+about one more run of the flagged text, and nothing for the others. Does not promise the cause: what is bad only as a whole has no bad
+part. How faithful the spans are beside occlusion is measured in the model card. (The tokens' own shares of the logit, which cost
+nothing, are a worse witness: after the last layer each token knows what the whole text is, and the shares of a certain text are all
+alike.)
 A tokenizer cuts words into pieces, so a span may begin or end inside a word; people read it widened to whole words. Words of scripts
 that put no blanks between them are left as they are. Pure: arrays and texts in, positions out.
 """
@@ -35,14 +36,14 @@ _LONGEST_WORD = 32
 
 
 def parts_of(tokens: int) -> list[tuple[int, int]]:
-    """Token ranges (start, end) of the parts to score alone: each token in one or more of them, the next begins in the middle of one.
+    """Token ranges (start, end) of the parts to score alone, all of one size.
 
-    A text that is no longer than one part has no parts.
+    The last ends with the text and may overlap the one before. A text that is no longer than one part has no parts.
     """
     size = min(max(-(-tokens // _PARTS), _SHORTEST_PART), _LONGEST_PART)
     if tokens <= size:
         return []
-    starts = [*range(0, tokens - size, max(1, size // 2)), tokens - size]
+    starts = [*range(0, tokens - size, size), tokens - size]
     return [(start, start + size) for start in starts]
 
 

@@ -15,23 +15,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from services.serving import EngineSettings, load_engine
+
 __all__ = ["EnginePool"]
 
 _BATCH_SIZES = (32, 64, 128, 256)
 _START_PATIENCE_S = 240.0
+#: No score is so high.
+_NEVER = 2.0
 
 
 class EnginePool:
-    """Processes that are loaded and warm. A context manager."""
+    """Processes that are loaded and warm. A context manager.
 
-    def __init__(self, model_folder: Path) -> None:
+    `explain` says whether they look for spans. `flagged` counts the texts of the last run that got one, or would have.
+    """
+
+    def __init__(self, model_folder: Path, *, explain: bool = True) -> None:
+        self.flagged = 0
+        settings = None if explain else EngineSettings(explain_from=_NEVER)
         context = multiprocessing.get_context("spawn")
         self._counter: Any = context.Value("q", 0)
         self._pipes: list[Connection] = []
         self._processes = []
         for _ in range(len(os.sched_getaffinity(0))):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(str(model_folder), theirs, self._counter), daemon=True)
+            process = context.Process(
+                target=_serve, args=(str(model_folder), settings, theirs, self._counter), daemon=True
+            )
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -70,16 +81,14 @@ class EnginePool:
         started = time.perf_counter()
         for pipe in self._pipes:
             pipe.send("go")
-        for pipe in self._pipes:
-            pipe.recv()
+        self.flagged = sum(pipe.recv() for pipe in self._pipes)
         return time.perf_counter() - started
 
 
-def _serve(folder: str, pipe: Connection, counter: Any) -> None:
+def _serve(folder: str, settings: EngineSettings | None, pipe: Connection, counter: Any) -> None:
     """The life of one process: load, then answer runs until the pipe closes."""
-    from services.serving import load_engine
-
-    engine = load_engine(Path(folder))
+    limit = EngineSettings().explain_from
+    engine = load_engine(Path(folder), settings)
     engine.infer(["ok"])
     pipe.send("loaded")
     try:
@@ -87,13 +96,14 @@ def _serve(folder: str, pipe: Connection, counter: Any) -> None:
             batches = pipe.recv()
             pipe.send("received")
             pipe.recv()
+            flagged = 0
             while True:
                 with counter.get_lock():
                     number = counter.value
                     counter.value += 1
                 if number >= len(batches):
                     break
-                engine.infer(batches[number])
-            pipe.send("done")
+                flagged += int((engine.infer(batches[number]).scores >= limit).any(axis=1).sum())
+            pipe.send(flagged)
     except EOFError:
         pass

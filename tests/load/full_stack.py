@@ -43,6 +43,8 @@ class _Samples:
 
     stack: list[float] = field(default_factory=list)  # texts/s
     engine: list[float] = field(default_factory=list)
+    scoring: list[float] = field(default_factory=list)  # the engine without spans
+    flagged: list[float] = field(default_factory=list)  # share of the texts that have spans
     transformers: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
@@ -80,6 +82,10 @@ def _measure_engine(texts: list[str], samples: _Samples) -> None:
             samples.batch_size = engines.best_batch_size(texts[: len(texts) // 2])
         engines.run(texts[: len(texts) // 5], samples.batch_size)
         samples.engine.append(len(texts) / engines.run(texts, samples.batch_size))
+    with EnginePool(_MODEL, explain=False) as engines:
+        engines.run(texts[: len(texts) // 5], samples.batch_size)
+        samples.scoring.append(len(texts) / engines.run(texts, samples.batch_size))
+        samples.flagged.append(engines.flagged / len(texts))
 
 
 def _measure_transformers(texts: Sequence[str], plan: Plan, samples: _Samples, transformers_python: Path) -> None:
@@ -167,6 +173,8 @@ def _rows(plan: Plan, samples: _Samples, no_transformers: str) -> list[Row]:
     rows += [
         fact("  throughput: whole stack, durable and published", "texts/s", samples.stack),
         fact("  throughput: engine in process", "texts/s", samples.engine),
+        fact("  share of the texts that are flagged, so that spans are looked for", "", samples.flagged),
+        fact("  throughput: engine in process, scores without spans", "texts/s", samples.scoring),
         target_row("latency at low load, p50", "ms", samples.p50_ms, target=_P50_TARGET_MS, note=low_load),
         target_row("latency at low load, p99", "ms", samples.p99_ms, target=_P99_TARGET_MS, note=low_load),
         target_row("`tidegate up` until healthy, second start", "s", samples.start_s, target=_START_TARGET_S),

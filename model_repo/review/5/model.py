@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from services.serving import Scores, load_engine
+from services.serving import EngineSettings, Scores, load_engine
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Compile the graphs, and refuse to serve under other label names than the configuration declares."""
         folder = Path(args["model_repository"]) / args["model_version"]
-        self.engine = load_engine(folder)
-        declared = json.loads(args["model_config"])["parameters"]["labels"]["string_value"].split(",")
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.engine = load_engine(folder, _settings(parameters.get("explain_from", {}).get("string_value")))
+        declared = parameters["labels"]["string_value"].split(",")
         if tuple(declared) != self.engine.labels:
             raise pb_utils.TritonModelException(
                 f"config.pbtxt declares the labels {declared}, the model has {list(self.engine.labels)}"
@@ -49,6 +50,17 @@ class TritonPythonModel:
             return _response(self.engine.infer(batch), 0, len(batch))
         except Exception as error:  # noqa: BLE001
             return _failure(f"the model fails on this batch: {type(error).__name__}")
+
+
+def _settings(explain_from: str | None) -> EngineSettings | None:
+    if explain_from is None:
+        return None
+    try:
+        return EngineSettings(explain_from=float(explain_from))
+    except ValueError:
+        raise pb_utils.TritonModelException(
+            f"config.pbtxt: explain_from is a score, for example 0.25, and not {explain_from!r}"
+        ) from None
 
 
 def _texts(request: Any) -> Any:
