@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from services.errors import ConfigurationError
-from services.serving.evidence import deciding_tokens, parts_of, whole_words, worth_of_tokens
+from services.serving.evidence import CLOSING, deciding_tokens, ends_clause, parts_of, whole_words, worth_of_tokens
 from services.serving.packing import Packer, Row
 from services.serving.runtime import core, precision_here
 from services.serving.windows import Span, character_spans, token_windows
@@ -47,9 +47,6 @@ _OLD_MATRIX_COLUMNS = 32
 
 #: A text with more code points than this is tokenised with offsets at once: it will surely need several windows.
 _SURELY_LONG = 1500
-
-#: What belongs to the words before it: no span begins with one.
-_CLOSING = ".,;:!?)，。；：！？、）”"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +107,8 @@ class Engine:
             matrix_columns = int(tables["matrix_columns"]) if "matrix_columns" in tables else _OLD_MATRIX_COLUMNS
         self._first: int = _required(self._tokenizer.token_to_id("<s>"), "<s>")
         self._last: int = _required(self._tokenizer.token_to_id("</s>"), "</s>")
+        #: Identifiers of pieces that end a clause.
+        self._closing = {number for piece, number in self._tokenizer.get_vocab().items() if ends_clause(piece)}
         self._packer = Packer(settings.widths)
         self._capacity = self._packer.longest - 2
         options: dict[str, Any] = {
@@ -165,7 +164,7 @@ class Engine:
         asked: dict[int, list[int]] = {}
         for text, column in np.argwhere(flagged).tolist():
             asked.setdefault(int(deciders[text, column]), []).append(column)
-        parts = {window: parts_of(len(windows.ids[window]) - 2) for window in asked}
+        parts = {window: parts_of([token in self._closing for token in windows.ids[window][1:-1]]) for window in asked}
         logits = self._logits(
             [
                 # Without the token that ends a text: it costs more and shows no more (docs/decisions/0017).
@@ -239,7 +238,7 @@ class Engine:
         for column in range(worth.shape[1]):
             start, end = deciding_tokens(worth[:, column])
             begin, stop = (offsets[start][0], offsets[end - 1][1]) if end > start else (0, last - first)
-            while begin < stop and (text[first + begin].isspace() or text[first + begin] in _CLOSING):
+            while begin < stop and (text[first + begin].isspace() or text[first + begin] in CLOSING):
                 begin += 1  # to the tokenizer, the blank before a word is a part of it
             spans.append(whole_words(text, first + begin, first + stop) if stop > begin else whole)
         return spans

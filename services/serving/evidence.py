@@ -1,12 +1,11 @@
 """Which part of a text moved a score: parts of it scored alone.
 
-Promises, for a flagged label, the contiguous run of tokens whose parts speak most for it when the model reads them alone: parts of a
-quarter of the text are scored, a token is worth the logit of its part (the mean of two, where the last part overlaps the one
-before), and the run is the maximum-sum subarray (Kadane) of those worths less their mean and a share of their spread. That costs
-about one more run of the flagged text, and nothing for the others. Does not promise the cause: what is bad only as a whole has no bad
-part. How faithful the spans are beside occlusion is measured in the model card. (The tokens' own shares of the logit, which cost
-nothing, are a worse witness: after the last layer each token knows what the whole text is, and the shares of a certain text are all
-alike.)
+Promises, for a flagged label, the contiguous run of tokens whose parts speak most for it when the model reads them alone: parts of
+about a quarter of the text, which end with a clause where one ends there, are scored; a token is worth the logit of its part, and the
+run is the maximum-sum subarray (Kadane) of those worths less their mean and a share of their spread. That costs about one more run of
+the flagged text, and nothing for the others. Does not promise the cause: what is bad only as a whole has no bad part. How faithful the
+spans are beside occlusion is measured in the model card. (The tokens' own shares of the logit, which cost nothing, are a worse
+witness: after the last layer each token knows what the whole text is, and the shares of a certain text are all alike.)
 A tokenizer cuts words into pieces, so a span may begin or end inside a word; people read it widened to whole words. Words of scripts
 that put no blanks between them are left as they are. Pure: arrays and texts in, positions out.
 """
@@ -22,11 +21,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["deciding_tokens", "parts_of", "whole_words", "worth_of_tokens"]
+__all__ = ["CLOSING", "deciding_tokens", "ends_clause", "parts_of", "whole_words", "worth_of_tokens"]
 
-#: A part is this share of the text, and so many tokens at least and at most: a phrase, whatever the length of the text.
+#: A part is about this share of the text, and so many tokens at least and at most: a phrase, whatever the length of the text.
 _PARTS = 4
 _SHORTEST_PART, _LONGEST_PART = 3, 12
+#: Fewer tokens than this at the end of a text belong to the part before.
+_SHORTEST_REST = 2
+#: What belongs to the words before it: parts end with one, and no span begins with one.
+CLOSING = ".,;:!?)，。；：！？、）”…"
+#: What stands for a blank in a piece of a SentencePiece vocabulary.
+_BLANK = "\u2581"
 #: Of the standard deviation above the mean that a token must reach to extend a span: keeps spans to phrases.
 _TIGHTNESS = 0.25
 #: Han, kana, Hangul and what else lies there begins here: no blanks between words, or pieces that are words.
@@ -35,26 +40,40 @@ _EAST_ASIAN = 0x2E80
 _LONGEST_WORD = 32
 
 
-def parts_of(tokens: int) -> list[tuple[int, int]]:
-    """Token ranges (start, end) of the parts to score alone, all of one size.
+def ends_clause(piece: str) -> bool:
+    """Whether this piece of the vocabulary is punctuation that closes a clause, and nothing else."""
+    characters = piece.lstrip(_BLANK)
+    return bool(characters) and all(character in CLOSING for character in characters)
 
-    The last ends with the text and may overlap the one before. A text that is no longer than one part has no parts.
+
+def parts_of(ends: Sequence[bool]) -> list[tuple[int, int]]:
+    """Token ranges (start, end) that cut a text into the parts to score alone. `ends` says of each token whether it ends a clause.
+
+    Parts end with the last clause that ends inside them or one token later, and at a fixed size where none does. A text that is
+    no longer than one part has no parts.
     """
+    tokens = len(ends)
     size = min(max(-(-tokens // _PARTS), _SHORTEST_PART), _LONGEST_PART)
     if tokens <= size:
         return []
-    starts = [*range(0, tokens - size, size), tokens - size]
-    return [(start, start + size) for start in starts]
+    parts: list[tuple[int, int]] = []
+    start = 0
+    while start < tokens:
+        end = min(start + size, tokens)
+        for candidate in range(min(end + 1, tokens - _SHORTEST_REST), start + _SHORTEST_PART - 1, -1):
+            if ends[candidate - 1]:
+                end = candidate
+                break
+        if tokens - end < _SHORTEST_REST:
+            end = tokens
+        parts.append((start, end))
+        start = end
+    return parts if len(parts) > 1 else []
 
 
 def worth_of_tokens(parts: Sequence[tuple[int, int]], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean logit of the parts that hold a token, (tokens, L), from the `logits` (parts, L) of `parts_of`'s."""
-    sums = np.zeros((parts[-1][1], logits.shape[1]), np.float32)
-    counts = np.zeros((parts[-1][1], 1), np.float32)
-    for (start, end), logit in zip(parts, logits, strict=True):
-        sums[start:end] += logit
-        counts[start:end] += 1
-    worth: NDArray[np.float32] = sums / counts
+    """The logit of a token's part, (tokens, L), from the `logits` (parts, L) of `parts_of`'s."""
+    worth: NDArray[np.float32] = np.repeat(logits, [end - start for start, end in parts], axis=0)
     return worth
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from services.serving.evidence import deciding_tokens, parts_of, whole_words, worth_of_tokens
+from services.serving.evidence import deciding_tokens, ends_clause, parts_of, whole_words, worth_of_tokens
 
 #: Contributions on a grid: sums of arbitrary floats would differ between two orders of adding.
 contributions = arrays(np.int16, st.integers(1, 40), elements=st.integers(-400, 400)).map(
@@ -92,19 +92,49 @@ def test_a_widened_span_contains_the_span_and_is_widened_once(text: str, data: s
     assert whole_words(text, first, last) == (first, last)
 
 
-@given(st.integers(0, 600))
-def test_parts_hold_every_token_and_are_phrases(tokens: int) -> None:
-    parts = parts_of(tokens)
-    if tokens <= 3:
+@given(st.lists(st.booleans(), max_size=600))
+def test_parts_cut_a_text_into_phrases(ends: list[bool]) -> None:
+    parts, tokens = parts_of(ends), len(ends)
+    if tokens <= 4:
         assert parts == []
         return
-    assert {i for start, end in parts for i in range(start, end)} == set(range(tokens))
-    assert {end - start for start, end in parts} == {min(max(-(-tokens // 4), 3), 12)}
-    assert sum(end - start for start, end in parts) < tokens + 12
+    assert [i for start, end in parts for i in range(start, end)] == list(range(tokens))
+    size = min(max(-(-tokens // 4), 3), 12)
+    assert {end - start for start, end in parts[:-1]} <= set(range(3, size + 2))
+    assert 2 <= parts[-1][1] - parts[-1][0] <= size + 2
 
 
-def test_a_token_is_worth_the_mean_of_the_parts_that_hold_it() -> None:
-    logits = np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]], np.float32)
-    worth = worth_of_tokens([(0, 3), (1, 4), (2, 5)], logits)
-    assert worth[:, 0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert worth[:, 1].tolist() == [0.0, 0.0, 2.0, 3.0, 6.0]
+def test_parts_end_with_a_clause_that_ends_in_them_or_one_token_later() -> None:
+    text = ["The", "service", "was", "slow", "but", "friendly", ".", "Women", "belong", "in", "the", "kitchen"]
+    ends = [word == "." for word in text]
+    assert [text[start:end] for start, end in parts_of(ends)] == [
+        ["The", "service", "was"],
+        ["slow", "but", "friendly", "."],
+        ["Women", "belong", "in"],
+        ["the", "kitchen"],
+    ]
+    assert parts_of([False] * 12) == [(0, 3), (3, 6), (6, 9), (9, 12)]
+
+
+@pytest.mark.parametrize(
+    ("piece", "ends"),
+    [
+        ("。", True),
+        ("\u2581!!", True),
+        ("...", True),
+        (",", True),
+        ("\u2581", False),
+        ("\u2581a.", False),
+        ("-", False),
+        ("的", False),
+    ],
+)
+def test_a_piece_of_closing_punctuation_ends_a_clause(piece: str, ends: bool) -> None:  # noqa: FBT001
+    assert ends_clause(piece) is ends
+
+
+def test_a_token_is_worth_what_its_part_is() -> None:
+    logits = np.array([[1.0, 0.0], [3.0, 6.0]], np.float32)
+    worth = worth_of_tokens([(0, 3), (3, 5)], logits)
+    assert worth[:, 0].tolist() == [1.0, 1.0, 1.0, 3.0, 3.0]
+    assert worth[:, 1].tolist() == [0.0, 0.0, 0.0, 6.0, 6.0]
