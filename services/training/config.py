@@ -83,6 +83,8 @@ class DataConfig(_Strict):
     postgres: tuple[PostgresConfig, ...] = ()
     #: Share of training texts that are shown with an evasion (spacing, homophones, confusables ...).
     evasion_share: float = Field(0.2, ge=0, le=1)
+    #: Share of training texts that are shown with harmless texts before or behind, so that harm among politeness is seen.
+    surround_share: float = Field(0.0, ge=0, le=1)
     max_texts: int | None = Field(None, ge=1)
 
 

@@ -22,6 +22,7 @@ from services.training.data.groups import group_of
 from services.training.data.labels import LABELS
 from services.training.data.near_duplicates import HeldOut, exact_key
 from services.training.data.sources import Example, Source, Targets
+from services.training.data.surroundings import surround
 from services.training.evaluation.functional_tests import read_cases
 
 __all__ = ["Dataset", "Item", "SourceManifest", "load_dataset"]
@@ -91,9 +92,14 @@ class _Loaded:
 
 
 def load_dataset(
-    sources: Sequence[tuple[Source, Path]], *, seed: int = 1, max_texts: int | None = None, evasion_share: float = 0.2
+    sources: Sequence[tuple[Source, Path]],
+    *,
+    seed: int = 1,
+    max_texts: int | None = None,
+    evasion_share: float = 0.2,
+    surround_share: float = 0.0,
 ) -> Dataset:
-    """Read every (source, folder); a share of the training texts is shown with an evasion.
+    """Read every (source, folder); shares of the training texts are shown with an evasion and among harmless ones.
 
     Raises:
         ConfigurationError: a data set is missing; the message names the folder and file.
@@ -120,6 +126,7 @@ def load_dataset(
             share = evasion_share if copy == 0 else max(evasion_share, 0.3)
             train += [_item(_evaded(e, one.source, share, randomness), one.source, group_of(e)) for e in chosen]
         manifest.append(_manifest(one, chosen))
+    train = surround(train, surround_share, random.Random(f"{seed}/surroundings"))
     random.Random(seed).shuffle(train)
     valid, test = (
         [_item(e, one.source, group_of(e)) for one in loaded for e in one.splits[split]] for split in ("valid", "test")

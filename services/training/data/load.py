@@ -80,6 +80,7 @@ def load_config_data(config: TrainConfig, run: Path, *, fetch: bool = False) -> 
             seed=config.seed,
             max_texts=data.max_texts,
             evasion_share=data.evasion_share,
+            surround_share=data.surround_share,
         )
     except ConfigurationError:
         for kept in fetched:  # rows that cannot be used are mended in their table, and then fetched again
