@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from services.training.data.dataset import Item
 
-__all__ = ["surround"]
+__all__ = ["surround", "surrounded"]
 
 _NEIGHBOURS = (1, 1, 2, 2, 3, 4)
 #: How often each stands on a line of its own.
@@ -33,16 +33,17 @@ def surround(items: Sequence[Item], share: float, randomness: random.Random) -> 
         if all(value == 0 for value in item.targets):
             harmless.setdefault(item.language, []).append(item.text)
     return [
-        _surrounded(item, harmless[item.language], randomness)
+        replace(item, text=surrounded(item.text, item.language, harmless[item.language], randomness))
         if item.language in harmless and randomness.random() < share
         else item
         for item in items
     ]
 
 
-def _surrounded(item: Item, harmless: list[str], randomness: random.Random) -> Item:
-    mark = "\n" if randomness.random() < _OWN_LINES else "" if item.language == "zh" else " "
-    parts = [item.text]
+def surrounded(text: str, language: str, harmless: Sequence[str], randomness: random.Random) -> str:
+    """The text with one to four of the `harmless` texts of its language before or behind; itself where that would be too long."""
+    mark = "\n" if randomness.random() < _OWN_LINES else "" if language == "zh" else " "
+    parts = [text]
     for _ in range(randomness.choice(_NEIGHBOURS)):
         neighbour = randomness.choice(harmless)
         longer = [neighbour, *parts] if randomness.random() < 0.5 else [*parts, neighbour]
@@ -50,7 +51,7 @@ def _surrounded(item: Item, harmless: list[str], randomness: random.Random) -> I
         if len(whole) > (_LONGEST_ASCII if whole.isascii() else _LONGEST):
             continue
         parts = longer
-    return replace(item, text=_joined(parts, mark))
+    return _joined(parts, mark)
 
 
 def _joined(parts: Sequence[str], mark: str) -> str:

@@ -1,9 +1,9 @@
 """Part 5: how much an evasion hides, and what seeing through it costs.
 
-For each evasion of `data/evasion.py`: positives (texts with some label) lose score and recall; clean texts, changed the same way,
-must not be flagged more than before. A text's score is the highest of the labels it carries, or, when clean, of the labels known
-not to apply. Only texts that the evasion changes count. Over-correction also has sets of its own: safe prompts that look unsafe
-(XSTest) and plain Chinese questions of law, medicine and psychology (CValues).
+For each evasion of `data/evasion.py`, and for harmless texts around one ("surrounded"): positives (texts with some label) lose score
+and recall; clean texts, changed the same way, must not be flagged more than before. A text's score is the highest of the labels it
+carries, or, when clean, of the labels known not to apply. Only texts that the evasion changes count. Over-correction also has sets of
+its own: safe prompts that look unsafe (XSTest) and plain Chinese questions of law, medicine and psychology (CValues).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from services.training.data.dataset import Item
 from services.training.data.evasion import EVASIONS, Evasion
+from services.training.data.surroundings import surrounded
 from services.training.evaluation.metrics import Figure, bootstrap, mean, share
 from services.training.evaluation.sampling import take_items
 from services.training.predict import targets_of
@@ -76,10 +77,22 @@ def evasion_cases(items: Sequence[Item], most: int) -> list[EvasionCase]:
             positive: take_items([i for i in items if i.language == language and _side(i) is positive], most * 2)
             for positive in (True, False)
         }
-        for evasion in EVASIONS:
+        for evasion in (*EVASIONS, *_surroundings(items, language)):
             if language in evasion.languages:
                 cases += [_case(evasion, language, positive, some, most) for positive, some in sides.items()]
     return cases
+
+
+def _surroundings(items: Sequence[Item], language: str) -> list[Evasion]:
+    """Harmless held-out texts before and behind, as one more evasion; none where no text is known to carry no label."""
+    harmless = [item.text for item in items if item.language == language and not any(item.targets)]  # NaN is true
+    if not harmless:
+        return []
+
+    def change(text: str, randomness: random.Random) -> str:
+        return surrounded(text, language, harmless, randomness)
+
+    return [Evasion("surrounded", (language,), change)]
 
 
 def _side(item: Item) -> bool | None:

@@ -187,6 +187,16 @@ def test_evasions_are_the_same_each_time() -> None:
     assert [case.changed for case in evasion_cases(ITEMS, 4)] == [case.changed for case in evasion_cases(ITEMS, 4)]
 
 
+def test_texts_are_surrounded_by_those_that_are_known_to_carry_no_label() -> None:
+    harmless = Item("lunch is at one", (0.0,) * len(LABELS), "a", "en")
+    cases = {case.positive: case for case in evasion_cases([*ITEMS, harmless], 4) if case.evasion == "surrounded"}
+    assert len(cases[True].items) == len(cases[False].items) == 4
+    for item, changed in zip(cases[True].items, cases[True].changed, strict=True):
+        assert item.text in changed
+        assert set(changed.replace(item.text, "").replace("lunch is at one", "")) <= {" ", "\n"}
+    assert "surrounded" not in {case.evasion for case in evasion_cases(ITEMS, 4)}
+
+
 def test_lost_score_recall_and_false_positives_by_hand() -> None:
     cases = {(case.evasion, case.positive): case for case in evasion_cases(ITEMS, 4) if case.language == "en"}
     limits = np.full(len(LABELS), 0.5)
