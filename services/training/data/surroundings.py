@@ -47,12 +47,8 @@ def surrounded(text: str, language: str, harmless: Sequence[str], randomness: ra
     for _ in range(randomness.choice(_NEIGHBOURS)):
         neighbour = randomness.choice(harmless)
         longer = [neighbour, *parts] if randomness.random() < 0.5 else [*parts, neighbour]
-        whole = _joined(longer, mark)
+        whole = mark.join(longer)
         if len(whole) > (_LONGEST_ASCII if whole.isascii() else _LONGEST):
             continue
         parts = longer
-    return _joined(parts, mark)
-
-
-def _joined(parts: Sequence[str], mark: str) -> str:
     return mark.join(parts)
