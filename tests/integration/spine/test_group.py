@@ -213,8 +213,8 @@ def test_a_group_whose_offsets_are_gone_publishes_nothing_a_second_time(
     # Kafka knows nothing of a group that was never there, as of one that was away for a week.
     with running("dispatcher", {**deployment.environment, "TIDEGATE_CONSUMER_GROUP": "another"}, logs) as second:
         second.wait(lambda: second.metric("tidegate_consumed_total", capability="toy") == 30, "all of it again")
-        second.wait(lambda: second.metric("tidegate_in_flight_messages") == 0, "nothing in flight")
-        assert second.metric("tidegate_republish_suppressed_total", capability="toy") == 30
+        # Not by the gauge of what is in flight, which is set twice a second and may be of before the first record.
+        second.wait(lambda: second.metric("tidegate_republish_suppressed_total", capability="toy") == 30, "none again")
         topics.send("toy.requested", [toy_event("fine", "new")], partition=0)
         second.wait(lambda: len(topics.read("toy.answered")) == 31, "the new one is answered")
     assert set(stream.answered().values()) == {1}
