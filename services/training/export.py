@@ -1,7 +1,8 @@
 """From a trained folder to the files that the serving engine loads: int8 graph, tables, tokenizer, labels.
 
-Weights and the embedding table become int8 with a scale for each few columns; positions and the head stay float, and the
-calibration of the scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations stay
+Weights and the embedding table become int8 with a scale for each few columns, the weights rounded so that their products with what
+held-out texts multiply them with change least (docs/decisions/0018); positions and the head stay float, and the calibration of the
+scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations stay
 bf16 (float32 where a CPU has no bf16) and are rounded for the products as the model runs where the CPU has int8 products
 (docs/decisions/0011), unless `int8_activations` asks for NNCF's post-training quantisation (transformer preset, smooth quantisation,
 calibrated on held-out texts), at the price of many changed decisions (docs/decisions/0008). Promises: the target folder is complete
@@ -13,51 +14,39 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from services.errors import ConfigurationError
 from services.training.calibration import Calibration
 from services.training.graph import ExportGraph
 from services.training.network import Classifier, load_classifier
+from services.training.rounding import input_moments, quantise_matrix, quantise_rows, restore_rows
 
-__all__ = ["export_model", "quantise_rows", "restore_rows"]
+__all__ = ["export_model"]
 
 #: Columns that share a scale in a row of the table. One scale a row changed 0.4 % of decisions by itself.
 _TABLE_COLUMNS = 16
 #: Inputs that share a scale in a row of a layer's matrix, and in the activations that it is multiplied with.
 _MATRIX_COLUMNS = 32
-#: Texts that calibrate activations.
-_SAMPLES = 400
-
-
-def quantise_rows(table: NDArray[np.float32], columns: int) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
-    """Rows of int8 (n, d) and scales (n, d / columns), one for so many neighbouring columns, whose product is the table.
-
-    The product is off by half a step of its group at most. `columns` must divide d.
-    """
-    groups = table.reshape(len(table), -1, columns)
-    # Rounded up to float16, so that the largest value of a group still fits.
-    scales = np.nextafter((np.maximum(np.abs(groups).max(axis=2), 1e-3) / 127.0).astype(np.float16), np.float16(np.inf))
-    rows = np.round(groups / scales[:, :, None].astype(np.float32)).astype(np.int8)
-    return rows.reshape(table.shape), scales
-
-
-def restore_rows(rows: NDArray[np.int8], scales: NDArray[np.float16]) -> NDArray[np.float32]:
-    """What `quantise_rows` was given, within its steps."""
-    grouped = rows.reshape(*scales.shape, -1).astype(np.float32) * scales[:, :, None].astype(np.float32)
-    return grouped.reshape(rows.shape)
+#: Texts that show what the matrices are multiplied with.
+_SAMPLES = 800
+#: Of them, lying end to end.
+_TOGETHER = 8
 
 
 def export_model(
     trained: Path, target: Path, texts: Sequence[str], *, int8_activations: bool = False, width: int = 128
 ) -> None:
-    """Write the engine's files for the model in `trained` to `target`; `texts` calibrate activations, where those become int8.
+    """Write the engine's files for the model in `trained` to `target`; `texts` show what the matrices are multiplied with.
+
+    Without texts each weight is rounded by itself.
 
     Raises:
         ConfigurationError: there is no text to calibrate on, or no trained head.
@@ -74,19 +63,18 @@ def export_model(
     positions = (embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]).detach().numpy()
     converted = _convert(model, rows.shape[1])
 
-    def inputs(text: str) -> dict[str, NDArray[np.float32]]:
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(width)
+    samples = []
+    for text in list(texts)[:: max(1, len(texts) // _SAMPLES)][:_SAMPLES]:
         ids = tokenizer.encode(text).ids
         values = restore_rows(rows[ids], scales[ids]) + positions[: len(ids)]
-        return {"embeddings": values[None].astype(np.float32), "segments": np.zeros((1, len(ids)), np.float32)}
-
+        samples.append((values[None].astype(np.float32), np.zeros((1, len(ids)), np.float32)))
+    tokenizer.no_truncation()
     if int8_activations:
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(width)
-        chosen = list(texts)[:: max(1, len(texts) // _SAMPLES)][:_SAMPLES]
-        quantised = _quantise(converted, chosen, inputs)
-        tokenizer.no_truncation()
+        quantised = _quantise(converted, samples)
     else:
-        quantised = _compress(converted)
+        quantised = _compress(converted, input_moments(ExportGraph(model).eval(), _end_to_end(samples)))
 
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -109,8 +97,19 @@ def export_model(
     _replace(part, target)
 
 
-def _compress(graph: Any) -> Any:
-    """Replace the constant matrix of each product by int8 values and their scales, which a runtime multiplies when it loads them."""
+def _end_to_end(samples: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples, so many as one, each a segment of its own: adding up moments costs a call as much as its texts do."""
+    for start in range(0, len(samples), _TOGETHER):
+        some = samples[start : start + _TOGETHER]
+        segments = [segment + number for number, (_, segment) in enumerate(some)]
+        yield torch.from_numpy(np.concatenate([v for v, _ in some], 1)), torch.from_numpy(np.concatenate(segments, 1))
+
+
+def _compress(graph: Any, moments: Mapping[str, NDArray[np.float64]]) -> Any:
+    """Replace the constant matrix of each product by int8 values and their scales, which a runtime multiplies when it loads them.
+
+    `moments` are those of the layers' inputs, by their names in `ExportGraph`; a layer without is rounded value by value.
+    """
     from openvino import opset13 as ops
 
     for product in graph.get_ordered_ops():
@@ -124,7 +123,11 @@ def _compress(graph: Any) -> Any:
             raise ConfigurationError(
                 "the graph has a product whose matrix lies the other way round: its rows would mix scales"
             )
-        rows, scales = quantise_rows(matrix, _MATRIX_COLUMNS)
+        # A product is named after the layer and what traced it: __module.layers.0.mix/aten::linear/...
+        seen = moments.get(product.get_friendly_name().partition("/")[0].removeprefix("__module."))
+        rows, scales = (
+            quantise_rows(matrix, _MATRIX_COLUMNS) if seen is None else quantise_matrix(matrix, _MATRIX_COLUMNS, seen)
+        )
         values = ops.convert(ops.constant(rows.reshape(*scales.shape, -1)), "f16")
         scaled = ops.multiply(values, ops.constant(scales[:, :, None]))
         restored = ops.convert(ops.reshape(scaled, np.array(matrix.shape), special_zero=False), "f32")
@@ -133,15 +136,15 @@ def _compress(graph: Any) -> Any:
     return graph
 
 
-def _quantise(graph: Any, texts: list[str], inputs: Callable[[str], dict[str, NDArray[np.float32]]]) -> Any:
+def _quantise(graph: Any, samples: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Any:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
     return nncf.quantize(
         graph,
-        nncf.Dataset(texts, inputs),
+        nncf.Dataset(samples, lambda sample: {"embeddings": sample[0], "segments": sample[1]}),
         model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(texts),
+        subset_size=len(samples),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=0.5)
         ),

@@ -21,8 +21,8 @@ from transformers import BertConfig, BertModel
 from services.errors import ConfigurationError
 from services.training.ancestry import check_start, is_served, start_of, write_start
 from services.training.data.labels import LABELS
-from services.training.export import restore_rows
 from services.training.network import Classifier, load_classifier, prepare_base, save_classifier
+from services.training.rounding import restore_rows
 
 __all__ = ["check_keeps", "keep_of_start", "prepare_start", "restore_served"]
 

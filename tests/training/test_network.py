@@ -14,7 +14,7 @@ from services.serving import EngineSettings, load_engine
 from services.training.batches import batch_order, epoch_batches
 from services.training.calibration import Calibration
 from services.training.data.labels import LABELS
-from services.training.export import export_model, quantise_rows, restore_rows
+from services.training.export import export_model
 from services.training.fit import FitSettings, fit
 from services.training.graph import ExportGraph
 from services.training.network import Classifier, load_classifier, prepare_base, save_classifier
@@ -117,14 +117,6 @@ def test_by_default_weights_alone_become_int8(exported: Path) -> None:
     graph = (exported / "model.xml").read_text()
     assert "FakeQuantize" not in graph
     assert graph.count('element_type="i8"') >= 8  # four matrices a layer, two layers
-
-
-def test_int8_rows_are_the_table_within_half_a_step() -> None:
-    table = np.random.default_rng(1).normal(size=(50, 64)).astype(np.float32)
-    table[7] = 0.0
-    rows, scales = quantise_rows(table, 32)
-    assert scales.shape == (50, 2)
-    assert np.abs(restore_rows(rows, scales) - table).max() <= scales.max() / 2 + 1e-6
 
 
 def test_a_saved_classifier_is_loaded_as_it_was(base: Path, tmp_path: Path) -> None:
