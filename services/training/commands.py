@@ -52,7 +52,7 @@ def train(
     base: Annotated[
         str | None,
         typer.Option(
-            help="Base model: a folder, a hub name, or a served version to train on (model_repo/review/6).",
+            help="Base model: a folder, a hub name, or a served version to train on (model_repo/review/7).",
             show_default=False,
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """The versions of one model on disk: `MODEL/<number>/` with what Triton loads, and `version.json` that says where it is from.
 
     model_repo/review/config.pbtxt     names the live version (see `model_config`)
-    model_repo/review/6/               model.xml model.bin tables.npz tokenizer.json labels.json  model.py  version.json
+    model_repo/review/7/               model.xml model.bin tables.npz tokenizer.json labels.json  model.py  version.json
 
 Promises: a `version.json` and a `config.pbtxt` are replaced in one step, never half written; reading one that is missing or damaged is
 not an error, since a version that somebody put there by hand has none. This module changes nothing else on disk.

@@ -150,6 +150,35 @@ def test_a_flagged_label_names_words_of_the_text_and_not_all_of_it(engine: Engin
     assert set(text[start:end].split()) & {"stupid", "fucking", "idiot.", "idiot"}
 
 
+@pytest.mark.parametrize(
+    ("before", "harm", "after", "harmless"),
+    [
+        (
+            "Hi Anna, thank you for the lovely dinner on Sunday. ",
+            "If you ever come near my sister again I will break your legs.",
+            " Say hello to your mother and see you at the meeting on Tuesday.",
+            "If you like we can take the train together again.",
+        ),
+        (
+            "王老师您好，作业已经收到了，谢谢您的耐心。",
+            "你这种废物就不配当老师，去死吧。",
+            "下周一家长会我会准时到。",
+            "孩子最近进步很大。",
+        ),
+    ],
+)
+def test_harm_among_harmless_sentences_is_seen_where_it_stands(
+    engine: Engine, before: str, harm: str, after: str, harmless: str
+) -> None:
+    found = engine.infer([before + harm + after, before + harmless + after])
+    column = engine.labels.index("harassment")
+    assert found.scores[0, column] > 0.5
+    assert found.scores[1].max() < engine.settings.explain_from
+    start, end = found.spans[0, column].tolist()
+    assert start < len(before) + len(harm)
+    assert end > len(before)
+
+
 _TWO_ENGINES = """
 import gc, os, pathlib, signal, sys
 from services.serving import EngineSettings, load_engine
