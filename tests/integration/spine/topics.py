@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    MetadataEmptyBrokerList,
+    NotCoordinatorError,
+)
 from kafka.structs import TopicPartition
 
 from services.messaging import admin_client, close_producer, partition_reader, producer
@@ -121,7 +127,16 @@ class Topics:
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         name = self._prefix + topic
-        return [TopicPartition(name, number) for number in sorted(self._reader.partitions_for_topic(name) or ())]
+        give_up_at = time.monotonic() + 30
+        while True:
+            try:
+                return [
+                    TopicPartition(name, number) for number in sorted(self._reader.partitions_for_topic(name) or ())
+                ]
+            except MetadataEmptyBrokerList:  # a broker that was away answers before its controller has it back
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.1)
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's committed offset of each partition that has one."""
