@@ -2,11 +2,11 @@
 
 Weights and the embedding table become int8 with a scale for each few columns, the weights rounded so that their products with what
 held-out texts multiply them with change least (docs/decisions/0018); positions and the head stay float, and the calibration of the
-scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations stay
-bf16 (float32 where a CPU has no bf16) and are rounded for the products as the model runs where the CPU has int8 products
-(docs/decisions/0011), unless `int8_activations` asks for NNCF's post-training quantisation (transformer preset, smooth quantisation,
-calibrated on held-out texts), at the price of many changed decisions (docs/decisions/0008). Promises: the target folder is complete
-or untouched. `agreement.py` measures what the quantisation changed.
+scores (`calibration.json`, when the trained folder has one) is folded into the head. Activations stay bf16 (float32 where a
+CPU has no bf16) and are rounded for the products as the model runs where the CPU has int8 products (docs/decisions/0011), unless
+`int8_activations` asks for NNCF's post-training quantisation (transformer preset, smooth quantisation, calibrated on held-out texts),
+at the price of many changed decisions (docs/decisions/0008). Promises: the target folder is complete or untouched.
+`agreement.py` measures what the quantisation changed.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _end_to_end(samples: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) 
 def _compress(graph: Any, moments: Mapping[str, NDArray[np.float64]]) -> Any:
     """Replace the constant matrix of each product by int8 values and their scales, which a runtime multiplies when it loads them.
 
-    `moments` are those of the layers' inputs, by their names in `ExportGraph`; a layer without is rounded value by value.
+    `moments` are those of every layer's inputs, by their names in `ExportGraph`; with none at all each value is rounded by itself.
     """
     from openvino import opset13 as ops
 
@@ -123,11 +123,12 @@ def _compress(graph: Any, moments: Mapping[str, NDArray[np.float64]]) -> Any:
             raise ConfigurationError(
                 "the graph has a product whose matrix lies the other way round: its rows would mix scales"
             )
-        # A product is named after the layer and what traced it: __module.layers.0.mix/aten::linear/...
-        seen = moments.get(product.get_friendly_name().partition("/")[0].removeprefix("__module."))
-        rows, scales = (
-            quantise_rows(matrix, _MATRIX_COLUMNS) if seen is None else quantise_matrix(matrix, _MATRIX_COLUMNS, seen)
-        )
+        if moments:
+            # A product is named after the layer and what traced it: __module.layers.0.mix/aten::linear/...
+            layer = product.get_friendly_name().partition("/")[0].removeprefix("__module.")
+            rows, scales = quantise_matrix(matrix, _MATRIX_COLUMNS, moments[layer])
+        else:
+            rows, scales = quantise_rows(matrix, _MATRIX_COLUMNS)
         values = ops.convert(ops.constant(rows.reshape(*scales.shape, -1)), "f16")
         scaled = ops.multiply(values, ops.constant(scales[:, :, None]))
         restored = ops.convert(ops.reshape(scaled, np.array(matrix.shape), special_zero=False), "f32")

@@ -119,6 +119,18 @@ def test_by_default_weights_alone_become_int8(exported: Path) -> None:
     assert graph.count('element_type="i8"') >= 8  # four matrices a layer, two layers
 
 
+def test_weights_are_rounded_for_the_texts_that_they_will_see(trained: Path, exported: Path, tmp_path: Path) -> None:
+    export_model(trained, tmp_path / "alone", [])
+    sample = [text for text, _ in texts(40)]
+    model, tokenizer = load_classifier(trained)
+    wanted = predict_torch(model, tokenizer, sample, bf16=False)
+    wanted = 1 / (1 + np.exp(-Calibration.load(trained, model.labels).apply(wanted)))
+    nearest, fitted = (
+        np.abs(load_engine(folder).infer(sample).scores - wanted).mean() for folder in (tmp_path / "alone", exported)
+    )
+    assert fitted < nearest
+
+
 def test_a_saved_classifier_is_loaded_as_it_was(base: Path, tmp_path: Path) -> None:
     model, tokenizer = classifier(base)
     save_classifier(model, tokenizer, tmp_path)
